@@ -1,5 +1,6 @@
 """Cursors of the actuators' lists: only what a page gave out asks the database anything; and failed commands."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.rpc import Nothing
-from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery, HistoryQuery
+from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery, Emergency, HistoryQuery
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 
@@ -45,6 +46,80 @@ async def test_a_cursor_of_the_history_beyond_every_time_is_refused(registry, cu
 async def test_a_cursor_in_its_bounds_is_answered(registry, cursor):
     page = await registry.list_actuators(ActuatorsQuery(cursor=cursor, limit=5), ADA)
     assert page.next_cursor is None or page.items
+
+
+class Registry(dict):
+    """The mirror of the registry, which says when it was asked first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    def get(self, key, default=None):
+        self.asked.set()
+        return super().get(key, default)
+
+
+ACTUATORS = """
+    INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings)
+    SELECT 'ESP_' || lpad((number / 40)::text, 4, '0'), number % 40, 'god', true, '{}'
+    FROM generate_series(0, 1199) AS number
+"""
+
+
+async def test_a_stop_that_comes_while_a_long_list_is_looked_through_waits_for_one_block_of_it(make_database):
+    devices, stops = Registry(), {}
+
+    async def stop() -> None:
+        await devices.asked.wait()
+        stops["all"] = Emergency(emergency_id="1", reason="leak", raised_by="ada", raised_at=1)
+
+    async with open_pool(CommonSettings(database_url=make_database()), "test") as pool:
+        async with pool.connection() as connection:
+            await connection.execute(ACTUATORS)
+        api = ActuatorRegistryApi(pool, devices, stops, lambda: NOW)
+        stopping = asyncio.create_task(stop())
+        page = await api.list_actuators(ActuatorsQuery(state="stopped", limit=1000), ADA)
+        await stopping
+    assert [(one.esp_id, one.gpio) for one in page.items] == [
+        (f"ESP_{at // 40:04}", at % 40) for at in range(500, 1200)
+    ]
+    assert page.next_cursor is None
+
+
+async def test_the_pages_of_a_list_have_each_actuator_once_and_in_order(make_database):
+    expected = [(f"ESP_{at // 40:04}", at % 40) for at in range(1200)]
+    async with open_pool(CommonSettings(database_url=make_database()), "test") as pool:
+        async with pool.connection() as connection:
+            await connection.execute(ACTUATORS)
+        api = ActuatorRegistryApi(pool, {}, {}, lambda: NOW)
+        for narrowed in ({}, {"state": "unknown"}, {"actuator_type": "relay"}, {"state": "unknown", "limit": 600}):
+            found, cursor, pages = [], None, 0
+            while cursor is not None or not pages:
+                page = await api.list_actuators(ActuatorsQuery(**{"limit": 400, **narrowed}, cursor=cursor), ADA)
+                found += [(one.esp_id, one.gpio) for one in page.items]
+                cursor, pages = page.next_cursor, pages + 1
+            assert found == expected
+            assert pages == 1200 // narrowed.get("limit", 400)
+
+
+async def test_a_list_of_a_type_has_the_actuators_that_are_shown_with_it(make_database):
+    settings = ['{"actuator_type": "pump"}', '{"actuator_type": "valve"}', "{}", '{"actuator_type": "Not a name!"}',
+                '{"actuator_type": 5}', '{"actuator_type": "other"}']  # fmt: skip
+    async with open_pool(CommonSettings(database_url=make_database()), "test") as pool:
+        async with pool.connection() as connection:
+            for gpio, stored in enumerate(settings):
+                await connection.execute(
+                    "INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings)"
+                    " VALUES ('ESP_A', %s, 'god', true, %s)",
+                    (gpio, stored),
+                )
+        api = ActuatorRegistryApi(pool, {}, {}, lambda: NOW)
+        every = (await api.list_actuators(ActuatorsQuery(), ADA)).items
+        assert [one.actuator_type for one in every] == ["pump", "valve", "relay", "other", "other", "other"]
+        for actuator_type in ("pump", "valve", "relay", "other", "fan"):
+            found = await api.list_actuators(ActuatorsQuery(actuator_type=actuator_type), ADA)
+            assert found.items == [one for one in every if one.actuator_type == actuator_type]
 
 
 COMMAND = """

@@ -1,17 +1,11 @@
 """Which actuators a list shows, by state, zone and type: a table of cases."""
 
 import pytest
-from kaiser_actuator.domain.shown import is_shown
-from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsQuery
+from kaiser_actuator.domain.shown import Facts, is_shown
+from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery
 
-
-def pump(**values: object) -> Actuator:
-    known = {"state": False, "value": 0.0, "known": True, "emergency": "normal", "zone_id": "north", **values}
-    settings = {"esp_id": "ESP_A", "gpio": 25, "actuator_type": "pump", "registered": True}
-    return Actuator.model_validate({**settings, **known})
-
-
-AWAY = {"state": None, "known": False, "last_error": "no water"}
+PUMP = Facts("pump", "north", state=False, last_error=None, is_stopped=False)
+AWAY = {"state": None, "last_error": "no water"}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +21,7 @@ AWAY = {"state": None, "known": False, "last_error": "no water"}
         ({"state": "failed"}, {"last_error": "no water"}, True),
         ({"state": "failed"}, {}, False),
         ({"state": "failed"}, AWAY, False),  # its device is counted
-        ({"state": "stopped"}, {"emergency": "active"}, True),
+        ({"state": "stopped"}, {"is_stopped": True}, True),
         ({"state": "stopped"}, {}, False),
         ({"zone_id": "north"}, {}, True),
         ({"zone_id": "south"}, {}, False),
@@ -39,4 +33,4 @@ AWAY = {"state": None, "known": False, "last_error": "no water"}
     ],
 )
 def test_a_list_shows_the_actuators_that_are_asked_for(query, values, shown):
-    assert is_shown(ActuatorsQuery(**query), pump(**values)) is shown
+    assert is_shown(ActuatorsQuery(**query), PUMP._replace(**values)) is shown

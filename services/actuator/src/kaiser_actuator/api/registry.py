@@ -27,7 +27,7 @@ from kaiser_common.runtime.versions import patched
 
 from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.emergencies import covering
-from kaiser_actuator.domain.shown import is_shown
+from kaiser_actuator.domain.shown import Facts, is_shown
 from kaiser_actuator.domain.unit import Unit
 from kaiser_actuator.store import actuators, history
 from kaiser_actuator.store.actuators import Key
@@ -35,6 +35,8 @@ from kaiser_actuator.store.actuators import Key
 _DAY = timedelta(days=1)
 _ALL_OF_A_DEVICE = 64
 _MOST_LOOKED_AT = 10_000
+_AT_ONCE = 500
+"""Actuators that are looked at between two turns of the loop, on which a stop may wait."""
 
 _LONGEST_GPIO = 3
 
@@ -55,20 +57,26 @@ class ActuatorRegistryApi:
         self._clock = clock
 
     async def list_actuators(self, query: ActuatorsQuery, caller: Caller) -> ActuatorsPage:
-        """A page of actuators. For a type, a zone or a state up to 10,000 are looked at."""
+        """A page of actuators. For a zone or a state up to 10,000 are looked at, in blocks, so that a stop waits for
+        none of them but the block at hand."""
         after = _to_key(query.cursor)
         is_narrowed = any(each is not None for each in (query.actuator_type, query.zone_id, query.state))
-        most = _MOST_LOOKED_AT if is_narrowed else query.limit
+        at_once = _AT_ONCE if is_narrowed else min(_AT_ONCE, query.limit + 1)
+        items: list[Actuator] = []
+        looked_at = 0
         async with self._pool.connection() as connection:
-            units = await actuators.page(connection, query.esp_id, after, most)
-        shown = [one for one in map(self._view, units) if is_shown(query, one)]
-        items = shown[: query.limit]
-        last: Actuator | Unit | None = None
-        if len(shown) > query.limit:
-            last = items[-1]
-        elif len(units) == most:
-            last = units[-1]
-        return ActuatorsPage(items=items, next_cursor=None if last is None else f"{last.esp_id}.{last.gpio}")
+            while len(items) <= query.limit and looked_at < _MOST_LOOKED_AT:
+                units = await actuators.page(connection, query.esp_id, after, at_once, query.actuator_type)
+                items += [self._view(unit) for unit in units if is_shown(query, self._facts(unit))]
+                looked_at += len(units)
+                after = units[-1].key if len(units) == at_once else None
+                if after is None:
+                    break
+        if len(items) > query.limit:
+            after = (items[query.limit - 1].esp_id, items[query.limit - 1].gpio)
+        return ActuatorsPage(
+            items=items[: query.limit], next_cursor=None if after is None else f"{after[0]}.{after[1]}"
+        )
 
     async def read(self, request: ActuatorKey, caller: Caller) -> Actuator:
         """One actuator."""
@@ -129,16 +137,27 @@ class ActuatorRegistryApi:
             units = await actuators.page(connection, request.esp_id, None, _ALL_OF_A_DEVICE)
         return DeviceConfig(config_id="", actuators=[_to_item(unit) for unit in units if unit.registered])
 
+    def _facts(self, unit: Unit) -> Facts:
+        device = self._devices.get(unit.esp_id)
+        is_online = device is not None and device.online
+        return Facts(
+            actuator_type=unit.settings.actuator_type,
+            zone_id=None if device is None else device.zone_id or None,
+            state=unit.state if is_online else None,  # before the sweep has written that it is unknown, too
+            last_error=unit.last_error,
+            is_stopped=covering(self._stops, unit.esp_id, unit.gpio) is not None,
+        )
+
     def _view(self, unit: Unit) -> Actuator:
         stop = covering(self._stops, unit.esp_id, unit.gpio)
         device = self._devices.get(unit.esp_id)
         is_online = device is not None and device.online
-        state = unit.state if is_online else None  # before the sweep has written that it is unknown, too
+        _, zone_id, state, _, _ = self._facts(unit)
         return Actuator(
             **unit.settings.model_dump(),
             esp_id=unit.esp_id,
             gpio=unit.gpio,
-            zone_id=None if device is None else device.zone_id or None,
+            zone_id=zone_id,
             registered=unit.registered,
             state=state,
             last_state=unit.last_state,

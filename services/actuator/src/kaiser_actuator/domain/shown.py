@@ -1,27 +1,40 @@
 """Which actuators a list shows, pure."""
 
-from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsQuery, ActuatorsShown
+from typing import NamedTuple
+
+from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery, ActuatorsShown
 
 
-def is_shown(query: ActuatorsQuery, actuator: Actuator) -> bool:
+class Facts(NamedTuple):
+    """Properties of an actuator that a list may be narrowed by. state: None while it is not known; last_error: of its
+    last report."""
+
+    actuator_type: str
+    zone_id: str | None
+    state: bool | None
+    last_error: str | None
+    is_stopped: bool
+
+
+def is_shown(query: ActuatorsQuery, facts: Facts) -> bool:
     """Whether an actuator is of the type and the zone, and in the state, that are asked for."""
     return (
-        query.actuator_type in (None, actuator.actuator_type)
-        and query.zone_id in (None, actuator.zone_id)
-        and (query.state is None or is_in(query.state, actuator))
+        query.actuator_type in (None, facts.actuator_type)
+        and query.zone_id in (None, facts.zone_id)
+        and (query.state is None or is_in(query.state, facts))
     )
 
 
-def is_in(state: ActuatorsShown, actuator: Actuator) -> bool:
+def is_in(state: ActuatorsShown, facts: Facts) -> bool:
     """Whether an actuator is in a state now."""
     match state:
         case "on":
-            return actuator.state is True
+            return facts.state is True
         case "off":
-            return actuator.state is False
+            return facts.state is False
         case "unknown":
-            return not actuator.known
+            return facts.state is None
         case "failed":
-            return actuator.known and bool(actuator.last_error)
+            return facts.state is not None and bool(facts.last_error)
         case "stopped":
-            return actuator.emergency == "active"
+            return facts.is_stopped

@@ -10,7 +10,7 @@ from kaiser_common.runtime.statements import equal, execute, fetch_all, fetch_on
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_actuator.domain.commands import CommandRecord
@@ -239,9 +239,15 @@ async def delete(connection: Connection, esp_id: str, gpio: int) -> bool:
     return cursor.rowcount == 1
 
 
-async def page(connection: Connection, esp_id: str | None, after: Key | None, limit: int) -> list[Unit]:
-    """Actuators in the order of their keys."""
+async def page(
+    connection: Connection, esp_id: str | None, after: Key | None, limit: int, actuator_type: str | None = None
+) -> list[Unit]:
+    """Actuators in the order of their keys. Of the type `other` all are given, because those of an odd type are of it
+    too."""
     statement = _SELECT.where(*equal({_a.esp_id: esp_id}))
+    if actuator_type not in (None, OTHER):
+        stored = func.coalesce(_a.settings.op("->>")("actuator_type"), ActuatorSettings().actuator_type)
+        statement = statement.where(stored == actuator_type)
     if after is not None:
         statement = statement.where(tuple_(_a.esp_id, _a.gpio) > row_of(*after))
     found = await fetch_all(connection, tuple_row, statement.order_by(_a.esp_id, _a.gpio).limit(limit))
