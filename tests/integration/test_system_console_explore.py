@@ -174,6 +174,24 @@ def a_device(stack: Stack, ended: int) -> str:
     return esp_id
 
 
+def test_a_sensor_that_is_first_seen_while_the_page_is_open_gets_its_unit_and_name(
+    operator: Person, console_stack: Stack
+):
+    esp_id, gpio = a_device(console_stack, now_ms()), 5
+    page = operator.open("explore", str(HOUR_MS), f"{esp_id},{gpio},ds18b20,").page
+    page.get_by_label("Search name, type, zone or device").fill(esp_id)
+    fitting = page.get_by_role("group", name="Matching sensors").get_by_role("button")
+    expect(fitting).to_have_count(1)  # that on gpio 4: the overview is loaded, and knows no other
+    name = f"Tank {esp_id[-4:]}"
+    with console_stack.sign_in() as rest:
+        settings = {"name": name, "interval_s": 60}
+        rest.put(f"/api/v1/sensors/{esp_id}/{gpio}/ds18b20", json=settings).raise_for_status()
+    console_stack.publish([reading(esp_id, gpio, now_ms(), 21.0)])
+    expect(page.get_by_role("button", name=name)).to_be_visible()
+    chart = page.get_by_role("img", name="Values of the chosen sensors")
+    expect(chart.locator(".u-legend")).to_contain_text(f"{name} ({esp_id}) (°C)")
+
+
 def saved_rows(person: Person) -> list[tuple[int, float, float, float, int]]:
     """The file of what is seen: time in ms, mean, lowest, highest, readings."""
     with person.page.expect_download() as saved:

@@ -1,6 +1,7 @@
 /** What the page Explore shows, as it stands in its address, and as a file; pure. */
 
 import { sensorName } from "./names.js";
+import { sensorKey } from "./overview.js";
 import { dateTime } from "./times.js";
 import { t, word } from "./texts.js";
 
@@ -8,7 +9,7 @@ export const MOST_SENSORS = 6;
 export const MOST_MARKS = 100;
 const MOST_BEFORE = 50;
 const ONE_DEPLOYMENT_MS = 120_000;
-const LONGEST_MS = 2 * 366 * 86_400_000;
+export const LONGEST_MS = 2 * 366 * 86_400_000;
 const CELL_OF_A_FORMULA = /^[=+\-@\t\r]/;
 
 /** {range, ghost, marked, sensors} → parts of an address; sensors are [{esp_id, gpio, sensor_type, address}]. */
@@ -40,6 +41,10 @@ export function matching(sensors, text, zones, names = {}) {
     return words.every((word) => said.toLowerCase().includes(word));
   });
 }
+
+/** Whether events have a reading of a sensor that is not known yet; `byKey`: those that are, by `sensorKey`. */
+export const haveNewSensor = (byKey, batch) =>
+  batch.some(({ type, data }) => type === "sensor_data" && data.quality !== "stale" && !byKey.has(sensorKey(data)));
 
 /** Points moved later by a time: the period before, below the present one. */
 export const shifted = (points, byMs) => points.map((point) => ({ ...point, ts: point.ts + byMs }));

@@ -2,14 +2,14 @@
 
 import { path } from "../core/api.js";
 import { sensorKey } from "../core/overview.js";
-import { MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
+import { LONGEST_MS, MOST_SENSORS, fromParts, haveNewSensor, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
 import { namesByDevice, sensorName, zonesByDevice } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
 import { download } from "../ui/download.js";
 import { CheckField, Field } from "../ui/form.js";
 import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
-import { useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Empty, Head, Panel, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { historyOf, inWords } from "./history.js";
@@ -43,11 +43,15 @@ export function Explore({ parts }) {
     zones: zonesByDevice(known.data ?? { devices: [], sensors: [], actuators: [] }),
     names: namesByDevice(known.data?.devices ?? []),
   }), [known.data]);
+  useEvery(LOOK_AGAIN_EVERY_MS, known.reload);
+  useEvents((batch) => {
+    if (known.data?.complete && haveNewSensor(byKey, batch)) known.reloadSoon();
+  });
   const axis = edges(range, now);
   const series = useMemo(
     () => drawn(loaded.data ?? [], { byKey, zones, names }, axis, range.spanMs), [loaded.data, byKey, ...axis]);
   const happened = useLoaded(() => (marked && sensors.length && known.data ? happenedTo(api, sensors, known.data, range) : null),
-    [toParts(shown).join(), known.data]);
+    [toParts(shown).join(), known.data === null]);
   useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && happened.reload());
   const { marks, left, areAll } = useMemo(
     () => (marked && happened.data ? marksOf(happened.data, axis) : { marks: NO_MARKS, left: 0, areAll: true }),
@@ -123,7 +127,8 @@ async function happenedTo(api, sensors, known, range) {
   const zoneOf = new Map(known.devices.map((one) => [one.esp_id, one.zone_id]));
   const zones = new Set(devices.map((espId) => zoneOf.get(espId)).filter(Boolean));
   const near = known.actuators.filter(({ esp_id: espId }) => devices.includes(espId) || zones.has(zoneOf.get(espId)));
-  const spans = (query) => api.get("/api/v1/alarms/spans", { from, to: to + 1, limit: MOST_OF_ONE, ...query });
+  const spansFrom = Math.max(from, to + 1 - LONGEST_MS);
+  const spans = (query) => api.get("/api/v1/alarms/spans", { from: spansFrom, to: to + 1, limit: MOST_OF_ONE, ...query });
   const history = async ({ esp_id: espId, gpio, name }) => {
     const query = { from, to: to + 1, limit: MOST_OF_ONE };
     const found = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
