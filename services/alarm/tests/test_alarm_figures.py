@@ -158,7 +158,17 @@ async def test_the_severity_of_a_figure_is_the_worst_also_of_what_became_worse_a
 
 
 async def test_the_spans_of_a_device_are_found_by_an_index(told):
-    await told.execute("SET LOCAL enable_seqscan = off")
+    """Among many old ones of it, and many of another device that still stand."""
+    await told.execute(
+        """
+        INSERT INTO alarm.alarms (alarm_id, kind, source, severity, state, message, esp_id, times, step, raised_at,
+                                  last_raised_at, cleared_at)
+        SELECT number || esp_id, 'k', number || esp_id, 'info', 'closed', '', esp_id, 1, 1, %(at)s, %(at)s, cleared_at
+        FROM generate_series(1, 5000) AS number, (VALUES ('ESP_A', %(at)s), ('ESP_Z', NULL)) AS of (esp_id, cleared_at)
+        """,
+        {"at": NOW},
+    )
+    await told.execute("ANALYZE alarm.alarms")
     statement = """
         EXPLAIN SELECT alarm_id FROM alarm.alarms
         WHERE esp_id = 'ESP_A' AND coalesce(cleared_at, 'infinity'::timestamptz) >= now()
