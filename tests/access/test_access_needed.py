@@ -314,6 +314,8 @@ def everything(stack: SecuredStack, mocks: Mocks, server: Secured) -> None:
     for what in ("check", "fix"):  # that a correction is rejected again is an answer of the owner too
         rest.post(f"{of_rejected}/{what}", json={"topic": bad.topic, "payload": "{}"})
     rest.post(f"{of_rejected}/replay")
+    ok(rest.get("/api/v1/rejected/causes"))
+    ok(rest.post("/api/v1/rejected/replay", json={"code": rejected[0]["code"]}))
     ok(rest.get("/api/v1/system/status"))
     asyncio.run(_listen_and_resume(stack))
     refused = [refused_by_the_gateway(rest, *route) for route in ROUTES]
