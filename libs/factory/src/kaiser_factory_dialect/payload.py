@@ -25,6 +25,17 @@ def decode(payload: bytes) -> Any:
     return value
 
 
+def nests_at_most(value: Any, levels: int) -> bool:
+    """Whether the objects and lists of a JSON value are nested so deep at most; however deep it is, it is answered."""
+    inside = [value]
+    for _ in range(levels + 1):
+        inside = [each for each in inside if isinstance(each, dict | list)]
+        if not inside:
+            return True
+        inside = [one for each in inside for one in (each.values() if isinstance(each, dict) else each)]
+    return False
+
+
 def _keys_are_distinct(payload: bytes, value: Any) -> bool:
     """Whether no object has a key twice.
 

@@ -14,12 +14,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from kaiser_factory_dialect.payload import nests_at_most
 from kaiser_factory_dialect.times import is_naive, read_iso_us, read_time, to_iso_us
 
 MAX_SKIPPED = 1000
 """Of lines that are listed; all are counted."""
 FORMAT = "kaiser-session/1"
 _MAX_TOPIC_BYTES = 65_535
+_DEEPEST_META = 100
+_TOO_DEEP = "nested too deep"
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -41,7 +44,7 @@ class Recorded(Struct, frozen=True, gc=False):
 class Recording:
     """A file of messages in the file's order.
 
-    skipped: number of a line, or of an item, and why (`no JSON`, `no topic`, `topic …`), of the first MAX_SKIPPED;
+    skipped: number of a line, or of an item, and why (`no JSON`, `no topic`, `topic …`, …), of the first MAX_SKIPPED;
     bad_lines counts all. naive: some time says no zone and was taken as UTC plus the offset given. meta: the session's
     description as it came. last_us: the time of the last message.
     """
@@ -115,7 +118,9 @@ def parse_rows(rows: Iterable[Any], offset_us: int = 0) -> Recording:
 
 def _add(recording: Recording, number: int, value: Any, offset_us: int) -> None:
     if isinstance(value, Mapping) and "_kind" in value and "topic" not in value:
-        if recording.last_us is None:
+        if not nests_at_most(value, _DEEPEST_META):
+            recording.skip(number, _TOO_DEEP)
+        elif recording.last_us is None:
             recording.meta = dict(value)
         return
     topic = value.get("topic") if isinstance(value, Mapping) else None
@@ -125,7 +130,11 @@ def _add(recording: Recording, number: int, value: Any, offset_us: int) -> None:
     if (fault := _topic_fault(topic)) is not None:
         recording.skip(number, fault)
         return
-    payload = _payload(value)
+    try:
+        payload = _payload(value)
+    except RecursionError:
+        recording.skip(number, _TOO_DEEP)
+        return
     if payload is None:
         recording.skip(number, "payload_base64 is not valid base64")
         return

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import msgspec
 from kaiser_common.bus.rpc import Caller, RpcError, is_late
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.api.factory import (
@@ -36,7 +35,7 @@ from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.store import Connection
 from kaiser_factory.store import commands as store
 from kaiser_factory.store.commands import Command
-from kaiser_factory.store.entries import entry_of
+from kaiser_factory.store.entries import entry_of, shown
 
 _ROLES = frozenset({"viewer", "operator", "admin"})
 
@@ -74,7 +73,7 @@ class SteeringApi:
             found = await self._plan(connection, request.request, caller)
         return SteerPlan(
             messages=[
-                SteerMessage(topic=one.topic, payload=_json(one.payload), after=one.after) for one in found.messages
+                SteerMessage(topic=one.topic, payload=shown(one.payload), after=one.after) for one in found.messages
             ],
             checks=[
                 SteerCheck(
@@ -189,10 +188,3 @@ class SteeringApi:
             )
             for number, one in enumerate(found.messages)
         ]
-
-
-def _json(payload: bytes) -> Any:
-    try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return payload.decode(errors="replace")

@@ -2,8 +2,12 @@
 
 import msgspec
 from kaiser_common.contract.schemas.factory import FactoryCommandEntry
+from kaiser_factory_dialect.payload import nests_at_most
 
 from kaiser_factory.store.commands import Command
+
+_DEEPEST = 100
+"""Readers of JSON give up at 200 levels, writers at 255."""
 
 
 def entry_of(command: Command) -> FactoryCommandEntry:
@@ -15,7 +19,7 @@ def entry_of(command: Command) -> FactoryCommandEntry:
         command_id=command.command_id,
         do=str(command.request.get("do", "")),
         topic=command.topic,
-        payload=_json(command.payload),
+        payload=shown(command.payload),
         serial=command.command.serial,
         order_id=(entry.order_id if entry is not None else None) or command.command.order_id,
         action_id=command.command.action_id,
@@ -32,8 +36,12 @@ def entry_of(command: Command) -> FactoryCommandEntry:
     )
 
 
-def _json(payload: bytes) -> object:
+def shown(payload: bytes) -> object:
+    """A payload as events and answers carry it: its JSON value; a text where it is none, or nests over 100 deep."""
     try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return payload.decode(errors="replace")
+        value = msgspec.json.decode(payload)
+        if nests_at_most(value, _DEEPEST):
+            return value
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    return payload.decode(errors="replace")

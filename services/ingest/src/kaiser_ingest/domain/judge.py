@@ -207,11 +207,11 @@ def _body(payload: str) -> dict[str, Any]:
     """The payload as an object without nulls: the firmware reads one as the text "null". Raises Rejected."""
     try:
         body = json.loads(payload, parse_constant=_no_number)
+        if not isinstance(body, dict):
+            raise Rejected(Code.CONFIG_PAYLOAD_INVALID, "the payload is not a JSON object")
+        return {name: _without_nulls(value) for name, value in body.items() if value is not None}
     except (ValueError, RecursionError) as error:
         raise Rejected(Code.CONFIG_PAYLOAD_INVALID, f"the payload is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise Rejected(Code.CONFIG_PAYLOAD_INVALID, "the payload is not a JSON object")
-    return {name: _without_nulls(value) for name, value in body.items() if value is not None}
 
 
 def _without_nulls(value: Any) -> Any:

@@ -29,13 +29,17 @@ def details_of(message: TopicMessage) -> MessageDetails:
 
 
 def diff_of(message: TopicMessage, before: TopicMessage | None) -> MessageDiff:
-    """The differences of two messages of a topic; not readable where one of them is no JSON, or is cut."""
+    """The differences of two messages of a topic; not readable where one of them is no JSON, is cut, or nests so deep
+    that Python cannot compare it."""
     if before is None:
         return MessageDiff(seq=message.seq)
     old, new = _decoded(before.payload), _decoded(message.payload)
     if old is _NO_JSON or new is _NO_JSON:
         return MessageDiff(seq=message.seq, before=before.seq, readable=False)
-    changes, complete = differences(old, new)
+    try:
+        changes, complete = differences(old, new)
+    except RecursionError:
+        return MessageDiff(seq=message.seq, before=before.seq, readable=False)
     return MessageDiff(seq=message.seq, before=before.seq, changes=changes, complete=complete)
 
 

@@ -22,7 +22,7 @@ def said(text: str) -> str | None:
     `unsubscribe` without filters means everything again."""
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if not isinstance(message, dict):
         return text

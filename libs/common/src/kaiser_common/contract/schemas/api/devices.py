@@ -22,7 +22,11 @@ MAX_METADATA_BYTES = 8 * 1024
 
 
 def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
+    try:
+        size = len(json.dumps(metadata))
+    except RecursionError as error:
+        raise ValueError("metadata is nested too deeply") from error
+    if size > MAX_METADATA_BYTES:
         raise ValueError(f"metadata is at most {MAX_METADATA_BYTES} bytes of JSON")
     return metadata
 
