@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
 from jumping import JumpingLoop
-from kaiser_common.bus.connection import Outgoing
+from kaiser_common.bus.connection import BusUnavailable, Outgoing
 from kaiser_common.contract.pack import count
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_ingest.consumers import pipeline
@@ -100,21 +101,33 @@ def test_between_two_batches_are_5_to_20_ms_unless_more_waited_and_a_lone_readin
         loop.close()
 
 
-@pytest.mark.parametrize(
-    ("serials", "ordered"),
-    [
-        pytest.param(["S1", "S2", "S3"], False, id="one message a topic: the sooner way"),
-        pytest.param(["S1", "S2", "S1"], True, id="two of one topic are in order"),
-    ],
-)
-def test_messages_of_one_topic_of_the_factory_are_stored_in_order(serials: list[str], ordered: bool) -> None:
-    loop = JumpingLoop()
-    bus = OrderNoted(loop)
+def of_ccu(number: int, topic: str, payload: object) -> Incoming:
+    return Incoming(topic.encode(), json.dumps(payload).encode(), number + 1, 1, False, False, 0, NOW_MS)
+
+
+def reset(number: int) -> Incoming:
+    return of_ccu(number, "ccu/set/reset", {"timestamp": "2026-01-01T00:00:00Z"})
+
+
+def request(number: int) -> Incoming:
+    return of_ccu(number, "ccu/order/request", {"type": "RED", "timestamp": "2026-01-01T00:00:00Z"})
+
+
+def connection(number: int, serial: str) -> Incoming:
+    said = {"serialNumber": serial, "connectionState": "ONLINE"}
+    return of_ccu(number, f"module/v1/ff/{serial}/connection", said)
+
+
+def uncatalogued(number: int, topic: str) -> Incoming:
+    return Incoming(topic.encode(), b"%d" % number, number + 1, 1, False, False, 0, NOW_MS)
+
+
+def of_a_factory(bus: Bus, registered: Sequence[str] = ()) -> Pipeline:
     dialect = FactoryDialect(("uagv",), (), (), lambda *_: None)
-    dialect.enter(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), 0, ())
-    line = Pipeline(
+    dialect.enter(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), 0, ("kaiser/god/esp/#",))
+    return Pipeline(
         bus,  # type: ignore[arg-type]
-        {},
+        dict.fromkeys(registered),
         retention_ms=10**12,
         batch_size=MOST,
         qos0_limit=100,
@@ -122,9 +135,28 @@ def test_messages_of_one_topic_of_the_factory_are_stored_in_order(serials: list[
         factory=dialect,
     )
 
+
+@pytest.mark.parametrize(
+    ("messages", "ordered"),
+    [
+        pytest.param([state(0, "S1"), state(1, "S2"), state(2, "S3")], False, id="of a machine each: the sooner way"),
+        pytest.param([state(0, "S1"), reset(1), connection(2, "S2")], False, id="and one of the CCU beside them"),
+        pytest.param([state(0, "S1"), state(1, "S2"), state(2, "S1")], True, id="two of one topic"),
+        pytest.param([connection(0, "S1"), state(1, "S2"), state(2, "S1")], True, id="two of one machine"),
+        pytest.param([reset(0), state(1, "S1"), request(2)], True, id="two of the CCU"),
+        pytest.param([uncatalogued(0, "lab/x"), state(1, "S1"), uncatalogued(2, "lab/y")], False, id="of no machine"),
+        pytest.param([uncatalogued(0, "lab/x"), state(1, "S1"), uncatalogued(2, "lab/x")], True, id="twice of none"),
+    ],
+)
+def test_messages_of_a_machine_and_of_the_ccu_are_stored_in_order(messages: list[Incoming], ordered: bool) -> None:
+    """Sent one by one, a message without an answer is stored behind the ones that follow it."""
+    loop = JumpingLoop()
+    bus = OrderNoted(loop)
+    line = of_a_factory(bus)
+
     async def take() -> None:
         running = asyncio.create_task(line.run(lambda _: None))
-        line.offer([state(number, serial) for number, serial in enumerate(serials)])
+        line.offer(messages)
         assert await line.drained(10.0)
         running.cancel()
 
@@ -132,7 +164,58 @@ def test_messages_of_one_topic_of_the_factory_are_stored_in_order(serials: list[
         loop.run_until_complete(take())
     finally:
         loop.close()
-    assert bus.parts == [
-        ([f"factory.live.module.state.{serial}" for serial in serials], ordered),
-        ([f"topic.live.module.v1.ff.{serial}.state" for serial in serials], ordered),
-    ]
+    assert {each for _, each in bus.parts} == {ordered}
+    [topics] = [subjects for subjects, _ in bus.parts if subjects[0].startswith("topic.")]
+    assert topics == [f"topic.live.{each.topic.decode().replace('/', '.')}" for each in messages]
+
+
+class Away(Bus):
+    """NATS, which is away at first; `stored` has the ids on FACTORY and of packs the subject."""
+
+    def __init__(self, loop: JumpingLoop) -> None:
+        super().__init__(loop)
+        self.is_away = True
+        self.stored: list[str] = []
+
+    async def publish_batch(self, messages: Sequence[Outgoing], *, deadline_s: float, ordered: bool) -> None:
+        if self.is_away:
+            await asyncio.sleep(deadline_s)
+            raise BusUnavailable("away")
+        self.stored += [message.subject for message in messages if not message.subject.startswith("topic.")]
+
+
+RETAINED = [state(number, f"S{number}")._replace(retained=True) for number in range(3)]
+OF_RETAINED = [f"factory.live.module.state.S{number}" for number in range(3)]
+
+
+@pytest.mark.parametrize("together", [RETAINED, [*RETAINED, reading(9)]], ids=["alone", "beside a reading"])
+def test_what_the_broker_retains_is_stored_though_nats_was_away_for_longer_than_the_lease(
+    together: list[Incoming], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readings are left to the next holder then, and what came with them; the broker delivers it all again."""
+    loop = JumpingLoop()
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=loop.time, time=lambda: NOW_MS / 1000))
+    bus = Away(loop)
+    line = of_a_factory(bus, ["ESP_A"])
+    acknowledged: list[Incoming] = []
+
+    async def take() -> None:
+        line.hold([], [], lambda: 5.0)
+        running = asyncio.create_task(line.run(acknowledged.extend))
+        line.offer(together)
+        await asyncio.sleep(60.0)
+        assert (acknowledged, bus.stored) == ([], [])
+        bus.is_away = False
+        line.hold([], [], lambda: math.inf)
+        await asyncio.sleep(60.0)
+        line.offer([each._replace(packet_id=each.packet_id + 100) for each in together])
+        assert await line.drained(10.0)
+        running.cancel()
+
+    try:
+        loop.run_until_complete(take())
+    finally:
+        loop.close()
+    assert set(OF_RETAINED) <= set(bus.stored)
+    assert {each.topic for each in acknowledged} == {each.topic for each in together}
+    assert len(bus.stored) == len(together)

@@ -195,7 +195,7 @@ class Pipeline:
 
     async def _store(self, batch: Batch) -> bool:
         """Publish until all is stored, however long NATS is away. Readings need no order, because each has its time;
-        of the factory's messages those of one topic are in order.
+        of the factory's messages those of one machine, and those of the CCU, are in order.
 
         False: packs whose messages the broker delivers again are left, and the lease is over. A process that was
         stopped for a while must not publish them behind the next holder, because JetStream does not know a line of a
@@ -206,10 +206,11 @@ class Pipeline:
         of_devices = [list(part.values()) for part in (batch.devices, batch.events)]
         of_factory = [list(part.values()) for part in (batch.factory, batch.topics)]
         parts = [(part, False) for part in (packs, rejected) if part] + [(part, True) for part in of_devices if part]
-        parts += [(part, _has_a_subject_twice(part)) for part in of_factory if part]
+        needs_order = _needs_order(*of_factory)
+        parts += [(part, needs_order) for part in of_factory if part]
         while parts:
             within_s = _PUBLISH_S
-            if batch.comes_again and not parts[0][1]:
+            if batch.comes_again and (parts[0][0] is packs or parts[0][0] is rejected):
                 within_s = min(within_s, self._valid_until() - time.monotonic())
                 if within_s <= 0:
                     return False
@@ -236,6 +237,7 @@ class Pipeline:
 
     def _leave_to_the_next_holder(self) -> None:
         """Drop what is under way and was not acknowledged; QoS 0 messages come only once, so they stay."""
+        self._sorter.left()
         kept: list[Incoming] = []
         for message in self._under_way:
             if message.qos:
@@ -279,8 +281,14 @@ class Pipeline:
         return dict(Tally(_kinds([*self._under_way, *self._waiting])))
 
 
-def _has_a_subject_twice(part: Sequence[Outgoing]) -> bool:
-    return len({message.subject for message in part}) < len(part)
+def _needs_order(read: Sequence[Outgoing], as_they_came: Sequence[Outgoing]) -> bool:
+    """Whether messages of the factory depend on each other: two of one machine or of the CCU, or two of one topic.
+
+    What was read has the machine's serial at the end of its subject, the CCU's messages `_`.
+    """
+    senders = {message.subject.rpartition(".")[2] for message in read}
+    topics = {message.subject for message in as_they_came}
+    return len(senders) < len(read) or len(topics) < len(as_they_came)
 
 
 def _spacing_s(readings: int) -> float:

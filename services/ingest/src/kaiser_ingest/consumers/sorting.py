@@ -109,6 +109,11 @@ class Sorter:
         self._rejected_ids.add(batch.rejected)
         self._unknown_alerts.published(batch.unknown_alerts)
 
+    def left(self) -> None:
+        """Know that a batch is left unstored: what the broker delivers again is as new as it was."""
+        if self._factory is not None:
+            self._factory.read_again()
+
     def prepare(self, messages: Sequence[Incoming]) -> Batch:
         """Accept, reject or ignore each message; the batch to be stored, in their order."""
         batch = Batch(comes_again=any(message.qos for message in messages))

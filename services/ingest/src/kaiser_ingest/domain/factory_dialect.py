@@ -125,6 +125,11 @@ class FactoryDialect:
     def forget(self) -> None:
         """Know no earlier message: what the broker retains is new once more, also where it was stored a moment ago."""
         self._times_forgotten += 1
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Know no earlier message, because some that were read were not stored: what the broker retains is read once
+        more, under the same ids."""
         for _, intake in self._connections.values():
             intake.forget()
 
