@@ -1,5 +1,6 @@
 """A rule that is changed, disabled or removed after it has fired: its alarms are cleared, whatever is killed."""
 
+import psycopg
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.schemas.api.logic import Rule
@@ -117,14 +118,21 @@ def test_the_state_of_a_version_that_noted_no_names_owes_them_too(make_rule):
     assert (end.names, end.withdrawn) == (("dry",), True)
 
 
+async def removed(world, rule_id):
+    """The rows and the bucket as a removal leaves them that is killed behind its answer."""
+    async with await psycopg.AsyncConnection.connect(world.database, autocommit=True) as connection:
+        await connection.execute("DELETE FROM logic.rules WHERE rule_id = %s", [rule_id])
+    bucket = await world.bus.jetstream.key_value(LOGIC_RULES_BUCKET.name)
+    await bucket.delete(rule_id)
+
+
 async def test_an_alarm_is_cleared_whose_rule_was_removed_when_logic_was_killed_before_it_could_report(world):
     process = await world.started()
     rule = await world.rule(actions=[RAISE])
     await world.read(20)
     await world.ended(1)
     process.end()
-    bucket = await world.bus.jetstream.key_value(LOGIC_RULES_BUCKET.name)
-    await bucket.delete(rule.rule_id)  # what the removal leaves that is killed behind its answer
+    await removed(world, rule.rule_id)
     await world.started()
 
     async def said() -> bool:

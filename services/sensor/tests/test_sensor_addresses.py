@@ -110,7 +110,7 @@ async def test_silence_counts_from_the_receive_time_and_by_address(connection):
     await stored(connection, [row(ahead, ONE), row(NOW - DAY, OTHER)], [(received, None), (received + 25, None)])
 
     async def silent(at):
-        rows = [found for found, _ in await stale_store.silent(connection, at, NOW - DAY, 3, 100)]
+        rows = [found for found, *_ in await stale_store.silent(connection, at, NOW - DAY, 3, 100)]
         await stale_store.note_told(connection, rows)
         return [found[-1] for found in rows]
 
@@ -129,7 +129,7 @@ async def test_a_configuration_of_an_address_counts_for_it_alone(connection):
         await config_store.put(connection, config)
     await stored(connection, [row(NOW, ONE), row(NOW, OTHER)])
     rows = await stale_store.silent(connection, NOW + 60 * SECOND, NOW - DAY, 3, 100)
-    assert [found[-1] for found, _ in rows] == [OTHER]
+    assert [found[-1] for found, *_ in rows] == [OTHER]
     counts = await store.received(connection, "TEST_A", NOW - SECOND, NOW + SECOND)
     assert [(address, interval_s, count) for _, _, address, interval_s, count in counts] == [
         ("", 10, 2),

@@ -264,7 +264,7 @@ async def test_a_silent_sensor_is_told_once_a_silence(connection):
     long_ago = NOW - DAY
 
     async def silent(now, listening_since=long_ago):
-        rows = [found for found, _ in await stale_store.silent(connection, now, listening_since, 3, 100)]
+        rows = [found for found, *_ in await stale_store.silent(connection, now, listening_since, 3, 100)]
         await stale_store.note_told(connection, rows)
         return [found[1] for found in rows]
 

@@ -48,7 +48,7 @@ async def owner(address: str, answers: dict[str, dict]):
             None,
             "viewer",
             "list",
-            {"esp_id": "ESP_A", "limit": 5, "cursor": None},
+            {"esp_id": "ESP_A", "actuator_type": None, "zone_id": None, "state": None, "limit": 5, "cursor": None},
             {"items": []},
             200,
         ),

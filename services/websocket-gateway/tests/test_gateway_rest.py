@@ -118,7 +118,8 @@ async def test_an_answer_of_the_owner_is_passed_on_and_knows_the_caller(gateway,
     await client.close()
     assert response.json() == {"items": [], "next_cursor": None}
     assert response.headers["X-Request-Id"] == "r1"
-    query = {"esp_id": "ESP_A", "address": None, "limit": 10_000, "cursor": None}
+    narrowed = dict.fromkeys(("address", "sensor_type", "zone_id", "state", "cursor"))
+    query = {"esp_id": "ESP_A", "limit": 10_000, **narrowed}
     assert asked == [(query, {"user": "ada", "role": "viewer", "request_id": "r1", "address": "127.0.0.1"})]
 
 

@@ -3,7 +3,10 @@
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
+import kaiser_common
+import kaiser_deploy
 import pytest
 from kaiser_deploy import devices, secret_files
 from kaiser_deploy.mosquitto_passwords import remove, set_password, verifies
@@ -61,9 +64,9 @@ def test_a_users_line_is_replaced_and_no_others():
 
 def test_the_commands_need_nothing_but_the_standard_library(tmp_path):
     folder = tmp_path / "secrets"
-    source = secret_files.__file__.rpartition("/kaiser_deploy/")[0]
+    sources = [Path(package.__file__).parent.parent for package in (kaiser_deploy, kaiser_common)]
     ended = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _ISOLATED.format(source=source), "--folder", str(folder), "secrets"],
+        [sys.executable, "-I", "-S", "-c", _ISOLATED.format(sources=[*map(str, sources)]), "--folder", str(folder), "secrets"],
         capture_output=True,
         text=True,
         timeout=30,
@@ -73,4 +76,4 @@ def test_the_commands_need_nothing_but_the_standard_library(tmp_path):
     assert (folder / "nats-ingest").is_file()
 
 
-_ISOLATED = "import runpy, sys; sys.path.insert(0, {source!r}); runpy.run_module('kaiser_deploy', run_name='__main__')"
+_ISOLATED = "import runpy, sys; sys.path[:0] = {sources!r}; runpy.run_module('kaiser_deploy', run_name='__main__')"

@@ -1,4 +1,5 @@
-"""The command line: `python -m kaiser_deploy secrets|certs|device|up`; it needs only the standard library."""
+"""The command line: `python -m kaiser_deploy secrets|certs|device|up`; it needs only the standard library and
+libs/common."""
 
 import argparse
 import subprocess
