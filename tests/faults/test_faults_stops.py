@@ -22,6 +22,8 @@ STOP, CLEAR = "/api/v1/actuators/emergency_stop", "/api/v1/actuators/clear_emerg
 PRESSES_S = 6.0
 """For how long operators press and clear in a round; a device takes a clear 5 s after its stop."""
 REST_S = 180.0
+CLEARS_AT_ONCE = 32
+"""Each answers when its device has confirmed, so a thousand one after the other take minutes."""
 _WAYS = ("stop", "stop", "stop all", "clear", "clear", "clear", "clear all", "clear all", "boot", "kill")
 
 
@@ -149,7 +151,7 @@ def free(rest: httpx.Client, crowd: Crowd) -> None:
     def once() -> bool:
         try:
             rest.post(CLEAR, json={"all": True})
-            with ThreadPoolExecutor(8) as at_once:
+            with ThreadPoolExecutor(CLEARS_AT_ONCE) as at_once:
                 said[:] = at_once.map(clear, in_force(rest))
             return not in_force(rest) and not crowd.stopped()
         except httpx.HTTPError as error:
