@@ -236,9 +236,9 @@ def test_a_reading_that_comes_while_the_sensors_are_asked_for_is_shown(operator:
         of_it = {"esp_id": esp_id}
         wait_until(lambda: rest.get("/api/v1/sensors/latest", params=of_it).json()["items"], "the reading is stored")
     operator.page.wait_for_timeout(500)  # its event came before
-    operator.page.unroute("**/api/v1/sensors/latest")
     for route in held:  # a page may ask again before it is answered
         route.fulfill(json=answer)
+    operator.page.unroute("**/api/v1/sensors/latest")
     expect(operator.row(esp_id)).to_contain_text("21.5 °C", timeout=10_000)
 
 

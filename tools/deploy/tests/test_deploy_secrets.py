@@ -64,9 +64,9 @@ def test_a_users_line_is_replaced_and_no_others():
 
 def test_the_commands_need_nothing_but_the_standard_library(tmp_path):
     folder = tmp_path / "secrets"
-    sources = [Path(package.__file__).parent.parent for package in (kaiser_deploy, kaiser_common)]
+    sources = [str(Path(package.__file__).parent.parent) for package in (kaiser_deploy, kaiser_common)]
     ended = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _ISOLATED.format(sources=[*map(str, sources)]), "--folder", str(folder), "secrets"],
+        [sys.executable, "-I", "-S", "-c", _ISOLATED.format(sources=sources), "--folder", str(folder), "secrets"],
         capture_output=True,
         text=True,
         timeout=30,
