@@ -12,6 +12,9 @@ from kaiser_logic import metrics
 
 _MOST_WAITING = 10_000
 
+_Ids = tuple[str, ...]
+"""The ids of messages that are published together."""
+
 
 class EventPublisher:
     """Publishes events in order. If more than 10,000 wait, the newest is dropped and counted. Killed: waiting events
@@ -19,7 +22,8 @@ class EventPublisher:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._waiting: asyncio.Queue[tuple[Outgoing, asyncio.Event | None]] = asyncio.Queue(_MOST_WAITING)
+        self._waiting: asyncio.Queue[tuple[Outgoing, _Ids | None]] = asyncio.Queue(_MOST_WAITING)
+        self._stored: dict[_Ids, asyncio.Event] = {}
 
     def publish(self, *messages: Outgoing) -> None:
         """Have messages published."""
@@ -27,17 +31,26 @@ class EventPublisher:
             self._put(message, None)
 
     async def publish_within(self, *messages: Outgoing, within_s: float) -> bool:
-        """Have messages published and wait until the last is stored; False when it was not within the time."""
-        stored = asyncio.Event()
-        for message in messages:
-            self._put(message, stored if message is messages[-1] else None)
+        """Have messages published and wait until the last is stored; False when it was not within the time.
+
+        They stay queued then: asked again for the same ids, it waits for the ones that are queued.
+        """
+        ids = tuple(message.msg_id for message in messages)
+        stored = self._stored.get(ids)
+        if stored is None:
+            stored = asyncio.Event()
+            queued = [self._put(message, ids if message is messages[-1] else None) for message in messages]
+            if queued[-1]:
+                self._stored[ids] = stored
         return await set_within(stored, within_s)
 
-    def _put(self, message: Outgoing, stored: asyncio.Event | None) -> None:
+    def _put(self, message: Outgoing, ids: _Ids | None) -> bool:
         try:
-            self._waiting.put_nowait((message, stored))
+            self._waiting.put_nowait((message, ids))
         except asyncio.QueueFull:
             metrics.UNPUBLISHED.inc()
+            return False
+        return True
 
     async def run(self) -> None:
         """Publish queued events until cancelled."""
@@ -46,9 +59,9 @@ class EventPublisher:
             while not self._waiting.empty() and len(batch) < 500:
                 batch.append(self._waiting.get_nowait())
             await self._publish([message for message, _ in batch])
-            for _, stored in batch:
-                if stored is not None:
-                    stored.set()
+            for _, ids in batch:
+                if ids is not None:
+                    self._stored.pop(ids).set()
 
     async def _publish(self, messages: Sequence[Outgoing]) -> None:
         """A batch is of one stream."""
