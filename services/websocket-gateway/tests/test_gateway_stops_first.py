@@ -79,7 +79,8 @@ class Server:
 @pytest.mark.parametrize(
     ("data", "status"), [(STOPS, b"HTTP/1.1 200 OK"), (LISTS, b"HTTP/1.1 200 OK"), (WITHOUT_TOKEN, b"HTTP/1.1 429 T")]
 )
-async def test_an_address_that_begins_too_many_connections_is_answered_where_it_has_a_token(data, status):
+async def test_an_address_that_begins_too_many_connections_is_answered_where_it_has_a_token(data, status, monkeypatch):
+    monkeypatch.setattr("kaiser_gateway.http.connections.time", SimpleNamespace(monotonic=lambda: 0.0))
     server = Server(Connections(500, [], 10.0))
     wires = [server.connect() for _ in range(1500)]
     assert (await server.say(*wires[-1], data)).startswith(status)

@@ -23,11 +23,14 @@ export function useEvents(listener) {
 }
 
 const AT_MOST_EVERY_MS = 1000;
+const AGAIN_AFTER_MS = 5000;
+const NOT_READY = 503;
 
 /**
  * What `load` gives: {data, problem, isLoading, reload, reloadSoon, setData}; loaded again when `inputs` change.
  * `reloadSoon` is for events, of which many may come: it asks at most once a second. What `setData` changes while an
  * answer is under way is changed in that answer too, which may be older: changes must be such as can be made twice.
+ * Asked again by itself while the server says that something is not ready.
  */
 export function useLoaded(load, inputs) {
   const [state, setState] = useState({ data: null, problem: null, isLoading: true });
@@ -45,6 +48,7 @@ export function useLoaded(load, inputs) {
     if (next.data) next.data = changes.current.reduce((data, change) => change(data), next.data);
     changes.current = null;
     setState((old) => ({ data: old.data, ...next, isLoading: false }));
+    if (next.problem?.status === NOT_READY) setTimeout(() => mine === generation.current && reload(), AGAIN_AFTER_MS);
   }
 
   useEffect(() => {
