@@ -145,7 +145,7 @@ def mounted(resource: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("values", [{}, FACTORY], ids=["three servers", "factory"])
-def test_an_upgrade_starts_whoever_has_read_a_changed_file_anew(render: Render, values: dict[str, Any], tmp_path: Path):
+def test_an_upgrade_restarts_each_pod_that_reads_a_changed_file(render: Render, values: dict[str, Any], tmp_path: Path):
     """NATS with new rights of a user, for one: a service of the new version waits for them."""
 
     def pods(chart: Path) -> Resources:

@@ -88,7 +88,7 @@ def test_what_is_in_trouble_among_hundreds_is_in_sight_after_one_click_and_at_th
 
 
 def test_a_type_narrows_a_list_once_it_is_whole_and_is_asked_for_once(operator: Person, console_stack: Stack):
-    """The actuator has a type that no other has: what is not narrowed has only the first 200."""
+    """The actuator has a type of its own, because a list without a filter shows only the first 200."""
     [esp_id] = console_stack.register(1)
     kind = f"fan-{esp_id.lower()}"
     fan = pump(esp_id, 25, actuator_type=kind)

@@ -1,4 +1,4 @@
-"""A mock does what it is told, and each of its faults shows where an operator would look."""
+"""A mock follows its commands, and each of its faults shows on the page where an operator would look."""
 
 import json
 import queue

@@ -1,4 +1,4 @@
-"""The metrics of the service as Prometheus scrapes them: how many alarms, what became of them, what was delivered."""
+"""The service's metrics as Prometheus scrapes them: alarms by state, how they ended, and deliveries."""
 
 import httpx
 import psycopg

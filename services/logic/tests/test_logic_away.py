@@ -194,7 +194,7 @@ async def test_the_service_waits_for_a_device_that_went_offline_also_while_it_wa
         return sum(one.gpio == gpio for one in world.commands.values())
 
     async def marked(count: int) -> None:
-        """The rule of another device has fired: what came before it has been evaluated."""
+        """The rule of another device has fired, so every earlier event has been evaluated."""
         for value in (90, 10):
             await world.read(value, esp_id="ESP_M")
         await until_async(lambda: _is(commands(26) >= count), "the marker fires")

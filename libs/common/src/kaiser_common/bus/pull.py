@@ -293,5 +293,5 @@ async def ask(bus: Bus, subject: str, request: dict[str, Any], timeout_s: float 
 async def stream_info(
     bus: Bus, stream: str, request: dict[str, Any] | None = None, timeout_s: float = 3.0
 ) -> dict[str, Any]:
-    """A stream's configuration and state, as `ask` answers; request: what else to state, such as the subjects."""
+    """A stream's configuration and state. request: further parts of the answer, such as the subjects."""
     return await ask(bus, f"$JS.API.STREAM.INFO.{stream}", request or {}, timeout_s)

@@ -25,8 +25,8 @@ _MOST_WAITING = 32
 
 
 class FiguresApi:
-    """The handlers; each reads in a transaction of its own, and they take turns: whatever people ask for, the other
-    connections of the pool are left to events and notifications.
+    """The handlers; each reads in a transaction of its own, and they take turns, so that they use one connection
+    of the pool at a time and leave the others to events and notifications.
 
     zone_of: the zone in which a device is now. waits_s: how long a request waits for its turn, behind 32 others at
     most; 503 beyond that.

@@ -93,8 +93,8 @@ def _takes(route: Route, alarm: Alarm, zone: str | None) -> bool:
 def reached(
     alarms: Iterable[Alarm], zone_of: Callable[[Alarm], str | None], routes: Sequence[Route], now: int
 ) -> dict[AlarmSeverity, bool | None]:
-    """Of each severity that wants a person, whether its alarms reach one: False: one is raised that no route takes, at
-    whatever hour; True: a route takes the severity, and all that are raised. None: neither, so nothing new is known.
+    """Whether the alarms of each severity that wants a person reach one. False: no route takes one that is raised, at
+    any hour. True: a route takes the severity and each raised alarm of it. None: neither, so nothing new is known.
 
     routes: those that lead to a channel that is enabled.
     """

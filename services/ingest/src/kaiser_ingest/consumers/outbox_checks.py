@@ -149,8 +149,8 @@ class OutboxChecks:
         return await self._without(waiting, offline)
 
     async def _without_superseded(self, waiting: list[WaitingMessage]) -> list[WaitingMessage]:
-        """Leave out what a newer message overtook, of those that must not come late: the urgent lane does not wait
-        for what a killed predecessor held, so an old "clear" may come again after a new stop."""
+        """Leave out urgent messages that a newer one overtook: their lane does not wait for the messages that a killed
+        predecessor held, so an old "clear" may come again after a new stop."""
         if not self._urgent:
             return waiting
         late = [each for each in waiting if self._newest.is_late(each.message, each.delivery.stream_sequence)]

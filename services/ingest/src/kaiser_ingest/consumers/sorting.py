@@ -110,7 +110,7 @@ class Sorter:
         self._unknown_alerts.published(batch.unknown_alerts)
 
     def left(self) -> None:
-        """Know that a batch is left unstored: what the broker delivers again is as new as it was."""
+        """Forget a batch that was not stored: its messages are new again when the broker delivers them."""
         if self._factory is not None:
             self._factory.read_again()
 

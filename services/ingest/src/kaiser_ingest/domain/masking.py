@@ -1,4 +1,4 @@
-"""Masks the secrets in a device's messages, for whoever may read them but may not know them; pure."""
+"""Masks secrets in a device's messages, for readers who may see the messages but not the secrets; pure."""
 
 import json
 from typing import Any

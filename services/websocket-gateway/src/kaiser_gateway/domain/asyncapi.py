@@ -21,7 +21,7 @@ _PARAMETERS = {
     "kaiser_id": "The site controller.",
     "esp_id": "The device; _ where none is concerned, broadcast in place of both ids for all.",
     "kind": "setup, sensor, stop or mock: what the message may be, which ingest checks.",
-    "shard": "The share of devices that a pack has readings of; 0 where there is one, and for what is no reading.",
+    "shard": "The group of devices whose readings the pack has; 0 if there is one group, or no reading.",
     "gpio": "The pin, 0 to 48; 255 is the whole device.",
     "code": "The error code.",
     "rule_id": "The rule.",

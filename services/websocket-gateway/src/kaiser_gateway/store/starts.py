@@ -17,7 +17,7 @@ _ADD = insert_of(starts, ("service", "replica", "started_at", "version")).on_con
 
 
 async def note(pool: DatabasePool, replicas: Iterable[ReplicaStatus]) -> None:
-    """Keep when these processes started; each is kept once, whoever notes it and how often."""
+    """Keep when these processes started. A start that is noted again is kept once."""
     rows = [
         {"service": one.service, "replica": one.replica, "started_at": time_of(one.started_at), "version": one.version}
         for one in replicas
