@@ -3,7 +3,9 @@
 import hashlib
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -222,6 +224,16 @@ def test_a_sealed_session_is_never_longer_than_a_request_takes(refresh, hint, ke
         SEALS.seal_session(replace(session, user="u" * 12_000), NOW)
 
 
+async def signed_in(post: Callable[..., Awaitable[httpx.Response]], fake: Any) -> str:
+    """The refresh token of a new sign-in; `post` asks a path of the gateway's OIDC routes."""
+    begun = (await post("begin", redirect_uri=HOME)).json()
+    asked = parse_qs(urlsplit(begun["url"]).query)
+    fake.tokens = {"id_token": id_token(fake, nonce=asked["nonce"][0]), "refresh_token": "of the issuer"}
+    answer = await post("finish", flow=begun["flow"], state=asked["state"][0], code="the-code")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["refresh_token"]
+
+
 async def test_a_sign_in_that_somebody_signed_out_of_stays_ended_while_its_refresh_token_lives(
     start_gateway, database, fake
 ):
@@ -237,15 +249,7 @@ async def test_a_sign_in_that_somebody_signed_out_of_stays_ended_while_its_refre
         async def post(path: str, **body: str) -> httpx.Response:
             return await http.post(f"/api/v1/auth/oidc/{path}", json=body)
 
-        async def sign_in() -> str:
-            begun = (await post("begin", redirect_uri=HOME)).json()
-            asked = parse_qs(urlsplit(begun["url"]).query)
-            fake.tokens = {"id_token": id_token(fake, nonce=asked["nonce"][0]), "refresh_token": "of the issuer"}
-            answer = await post("finish", flow=begun["flow"], state=asked["state"][0], code="the-code")
-            assert answer.status_code == 200, answer.text
-            return answer.json()["refresh_token"]
-
-        ended, other = await sign_in(), await sign_in()
+        ended, other = await signed_in(post, fake), await signed_in(post, fake)
         assert (await post("logout", refresh_token=ended, redirect_uri=HOME)).status_code == 200
     async with open_pool(CommonSettings(database_url=database), "test") as pool:
         async with pool.connection() as connection:
@@ -283,15 +287,7 @@ async def test_sign_ins_at_the_issuer_are_limited_by_address_and_renewals_by_sig
             assert 1 <= int(answer.headers["Retry-After"]) <= 16
             return codes
 
-        async def sign_in() -> str:
-            begun = (await post("begin", redirect_uri=HOME)).json()
-            asked = parse_qs(urlsplit(begun["url"]).query)
-            fake.tokens = {"id_token": id_token(fake, nonce=asked["nonce"][0]), "refresh_token": "of the issuer"}
-            answer = await post("finish", flow=begun["flow"], state=asked["state"][0], code="the-code")
-            assert answer.status_code == 200, answer.text
-            return answer.json()["refresh_token"]
-
-        one, other = await sign_in(), await sign_in()
+        one, other = await signed_in(post, fake), await signed_in(post, fake)
         assert set((await until_limited("begin", redirect_uri=HOME))[:-1]) <= {200}
         await until_limited("finish", flow="x", state="x", code="x")
         elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")

@@ -124,11 +124,14 @@ class EmergencyLedger:
             self._stops.free(held.stop)
 
 
+def _target(stop: Emergency) -> str:
+    return "everything" if stop.esp_id is None else key_of(stop.esp_id, stop.gpio)
+
+
 def _raised_event(stop: Emergency) -> Outgoing:
-    what = "everything" if stop.esp_id is None else key_of(stop.esp_id, stop.gpio)
     return system_event(
         "emergency_stop",
-        f"{what} is stopped: {stop.reason}",
+        f"{_target(stop)} is stopped: {stop.reason}",
         stop.raised_at,
         event_id=f"emergency-{stop.emergency_id}",
         esp_id=stop.esp_id,
@@ -138,10 +141,9 @@ def _raised_event(stop: Emergency) -> Outgoing:
 
 
 def _cleared_event(stop: Emergency, by: str, reason: str, now: datetime) -> Outgoing:
-    what = "everything" if stop.esp_id is None else key_of(stop.esp_id, stop.gpio)
     return system_event(
         "emergency_cleared",
-        f"{what} may be switched on again: {reason}",
+        f"{_target(stop)} may be switched on again: {reason}",
         ms_of(now),
         event_id=f"emergency-{stop.emergency_id}-cleared",
         esp_id=stop.esp_id,

@@ -30,7 +30,7 @@ from kaiser_common.contract.schemas.api.actuators import (
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.times import Milliseconds
 
-from kaiser_gateway.api.paths import EspId, Gpio
+from kaiser_gateway.api.paths import EspId, Gpio, ShortText
 from kaiser_gateway.http.auth import Guard
 
 _CLEAR_TIMEOUT_S = 25.0
@@ -57,7 +57,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def list_actuators(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
         actuator_type: Annotated[str | None, Query(pattern=ACTUATOR_TYPE)] = None,
-        zone_id: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        zone_id: ShortText = None,
         state: Annotated[ActuatorsShown | None, Query(description="failed: with an error in the last report")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Annotated[str | None, Query(max_length=200)] = None,

@@ -39,7 +39,7 @@ from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
 
-from kaiser_gateway.api.paths import EspId, Gpio
+from kaiser_gateway.api.paths import EspId, Gpio, ShortText
 from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
@@ -64,7 +64,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         kind: Annotated[str | None, Query(pattern=KIND)] = None,
         source: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
-        zone_id: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        zone_id: ShortText = None,
         shelved: bool | None = None,
         from_: Annotated[Milliseconds | None, Query(alias="from", description="raised at or after, ms")] = None,
         to: Annotated[Milliseconds | None, Query(description="raised before, ms since 1970")] = None,

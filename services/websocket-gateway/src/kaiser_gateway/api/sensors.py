@@ -37,7 +37,7 @@ from kaiser_common.contract.schemas.api.sensors import (
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from pydantic import BaseModel
 
-from kaiser_gateway.api.paths import EspId, Gpio, SensorType
+from kaiser_gateway.api.paths import EspId, Gpio, SensorType, ShortText
 from kaiser_gateway.api.thresholds import put_thresholds, with_thresholds
 from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.http.auth import Guard
@@ -82,8 +82,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def list_latest_readings(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
         address: OfAddress = None,
-        sensor_type: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
-        zone_id: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        sensor_type: ShortText = None,
+        zone_id: ShortText = None,
         state: Annotated[SensorsShown | None, Query(description="bad: known, of quality bad or error")] = None,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
         cursor: Cursor = None,
@@ -116,7 +116,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def list_readings(
         esp_id: Annotated[str, Query(pattern=ESP_ID)],
         gpio: Annotated[int | None, Query(ge=0, le=MAX_GPIO)] = None,
-        sensor_type: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        sensor_type: ShortText = None,
         address: OfAddress = None,
         from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
         to: Annotated[Milliseconds | None, Query(description="ms since 1970, not included")] = None,

@@ -4,12 +4,13 @@ import time
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, HTTPException, Path, Request
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
+from kaiser_gateway.api.paths import ShortText
 from kaiser_gateway.api.token_answer import TokenAnswer, to_answer
 from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.domain.tokens import Identity
@@ -92,7 +93,7 @@ def router(
 
     @routes.get("/sessions")
     async def list_sessions(
-        username: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        username: ShortText = None,
         caller: Caller = viewer,
         identity: Identity | None = knows,
     ) -> SessionsPage:
