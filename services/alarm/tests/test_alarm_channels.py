@@ -44,6 +44,23 @@ async def test_an_alarm_is_delivered_by_mail_and_by_http_once_a_key(start, bus, 
     assert (len(receiver.taken), len(mailbox.mails)) == (1, 1)
 
 
+async def test_an_alarm_that_flaps_unacknowledged_is_escalated_to_a_mail_server(start, bus, receiver, mailbox):
+    start(**FAST)
+    await channel(bus, "hook", receiver.url)
+    await channel(bus, "mail", mailbox.url, after_s=5)
+
+    async def flaps() -> bool:
+        await say(bus, "device_online")
+        await say(bus, "device_offline")
+        return bool(mailbox.mails)
+
+    await until(flaps, every_s=0.5)
+    assert "device_offline" in mailbox.mails[0]
+    (alarm,) = await shown(bus, kind="device_offline")
+    assert alarm.times > 1
+    assert alarm.acknowledged_at is None
+
+
 async def test_a_channel_that_refuses_is_an_alarm_and_takes_the_message_later(start, bus, receiver, mailbox):
     receiver.status = 500
     start(**FAST)

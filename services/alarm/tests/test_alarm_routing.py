@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_alarm.domain.life import Key, Raise, acknowledged, cleared, raised, shelved
-from kaiser_alarm.domain.routing import due, is_active, is_quiet, reached, retry_after_s, summary_of, text_of
+from kaiser_alarm.domain.routing import (
+    RecentMessages,
+    due,
+    is_active,
+    is_quiet,
+    reached,
+    retry_after_s,
+    summary_of,
+    text_of,
+    worth_now,
+)
 from kaiser_common.contract.schemas.api.notifications import Route
 
 RAISED_MS = 1_767_225_600_000  # 2026-01-01 00:00 UTC
@@ -193,6 +203,38 @@ def test_one_alarm_is_told_with_its_reference():
     assert text.title == "critical: ESP_1 device_offline"
     assert "Raised: 2026-01-01 00:00:00 UTC" in text.body
     assert text.body.endswith("Reference: abc-1")
+
+
+def flapping(every_s, until_s):
+    """An alarm that nobody acknowledges, and that is cleared and raised again at this interval (s)."""
+    one = alarm()
+    for second in range(every_s, until_s + 1, every_s):
+        at = RAISED_MS + second * 1000
+        again = Raise(Key("device_offline", "ESP_1"), "critical", "m", at)
+        one = raised(cleared(one, at).alarm, again, str(second)).alarm
+    return one
+
+
+@pytest.mark.parametrize(("now_s", "expected"), [(599, ["phone"]), (600, ["boss", "phone"]), (615, ["boss", "phone"])])
+def test_an_alarm_that_flaps_faster_than_the_escalation_waits_escalates_too(now_s, expected):
+    routes = [route(), route("boss", channels=["boss"], after_s=600)]
+    assert channels_due(flapping(60, now_s), routes, after_s=now_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("stands_s", "escalates", "expected"),
+    [
+        (0, 0, False),  # it was raised again within the time in which it is told once
+        (59, 0, False),
+        (60, 0, True),  # it has stood for the interval of the route
+        (0, 100, False),  # its escalation is told once in that time too, however long nobody has acknowledged it
+        (60, 100, True),
+    ],
+)
+def test_an_alarm_that_was_raised_again_is_repeated_once_it_stands_for_the_interval(stands_s, escalates, expected):
+    (one,) = due(flapping(60, 240), None, [route(repeat_s=60, after_s=escalates)], RAISED_MS + (240 + stands_s) * 1000)
+    told = RecentMessages(1, frozenset(), frozenset({(one.alarm.alarm_id, "critical")}))
+    assert worth_now(one, told) is expected
 
 
 def test_a_message_is_given_up_after_five_retries():

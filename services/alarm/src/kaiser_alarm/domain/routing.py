@@ -29,38 +29,44 @@ WANTED: tuple[AlarmSeverity, ...] = ("critical", "warning")
 """Severities that want a person to know."""
 _OF_CHANNELS = frozenset({"no_channel", "delivery_failed"})
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
+_ESCALATED = 1_000_000
 
 
 class DueNotification(NamedTuple):
-    """A notification: of an alarm, to a channel."""
+    """A notification: of an alarm, to a channel. repeats: of an alarm that has stood for at least `repeat_s` since."""
 
     key: str
     channel_id: str
     alarm: Alarm
+    repeats: bool = False
 
 
 def due(alarm: Alarm, zone: str | None, routes: Iterable[Route], now: int) -> Iterator[DueNotification]:
     """The notifications of an alarm that should have been sent by now, the newest of each channel.
 
-    An alarm that is acknowledged, cleared or shelved is not sent.
+    An alarm that is acknowledged, cleared or shelved is not sent. `after_s` of a route counts from when the alarm was
+    first raised if it has been raised again: nobody acknowledged it in between, or it would have been closed.
+    `repeat_s` counts from when it was last raised.
     """
     if alarm.state != "raised" or is_shelved(alarm, now):
         return
+    standing_ms = now - alarm.last_raised_at
+    waiting_ms = now - (alarm.raised_at if alarm.times > 1 else alarm.last_raised_at)
     newest: dict[str, int] = {}
     for route in routes:
         if not _takes(route, alarm, zone) or is_quiet(route, now) or not is_active(route, now):
             continue
-        late = now - alarm.last_raised_at - route.after_s * 1000
-        if late < 0:
+        late_ms = waiting_ms - route.after_s * 1000
+        if late_ms < 0:
             continue
-        number = late // (route.repeat_s * 1000) if route.repeat_s else 0
+        number = min(late_ms, standing_ms) // (route.repeat_s * 1000) if route.repeat_s else 0
         for channel_id in route.channels:
             # An escalation on a channel that a route without delay names too is a repetition of its own.
-            order = number + (1_000_000 if route.after_s else 0)
+            order = number + (_ESCALATED if route.after_s else 0)
             newest[channel_id] = max(newest.get(channel_id, -1), order)
     for channel_id, order in newest.items():
         key = f"{alarm.alarm_id}-{alarm.times}-{alarm.severity}-{channel_id}-{order}"
-        yield DueNotification(key, channel_id, alarm)
+        yield DueNotification(key, channel_id, alarm, repeats=order % _ESCALATED > 0)
 
 
 class RecentMessages(NamedTuple):
@@ -78,10 +84,10 @@ def worth_now(one: DueNotification, recent: RecentMessages) -> bool:
     stands.
 
     A flapping condition is sent once in a while, not each time; a flood becomes a few messages a minute. Neither holds
-    up another condition, or a worse severity.
+    up another condition, a worse severity, or the repetition of an alarm that stands.
     """
     alarm = one.alarm
-    if alarm.times > 1 and (alarm.alarm_id, alarm.severity) in recent.again:
+    if alarm.times > 1 and not one.repeats and (alarm.alarm_id, alarm.severity) in recent.again:
         return False
     return recent.messages < MOST_A_MINUTE or (alarm.severity, alarm.kind) not in recent.kinds
 
