@@ -243,6 +243,25 @@ def test_a_reading_that_comes_while_the_sensors_are_asked_for_is_shown(operator:
     expect(operator.row(esp_id)).to_contain_text("21.5 °C", timeout=10_000)
 
 
+def test_a_page_asks_again_by_itself_while_the_server_is_not_ready(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 21.5)])
+    refused: list[Route] = []
+
+    def refuse_twice(route: Route) -> None:
+        if len(refused) == 2:
+            route.fallback()
+            return
+        refused.append(route)
+        route.fulfill(status=503, json={"title": "Service Unavailable", "status": 503, "code": 5402, "detail": "wait"})
+
+    operator.page.route("**/api/v1/sensors/latest", refuse_twice)
+    operator.open("sensors")
+    operator.page.locator("input[name=text]").fill(esp_id)
+    expect(operator.row(esp_id)).to_contain_text("21.5 °C", timeout=45_000)  # its own look every 30 s would be too late
+    assert len(refused) == 2
+
+
 COUNT = """() => {
     window.counted = { clicks: 0, fields: new Set() };
     addEventListener("click", (event) => { window.counted.clicks += event.isTrusted && event.detail ? 1 : 0; }, true);

@@ -19,7 +19,7 @@ from kaiser_common.contract.subjects import STATUS_SUBJECT
 from kaiser_common.migrate.command import migrate_database
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_deploy import secret_files
-from logic_world import DRY, PUMP, TELL, open_world, until, until_async
+from logic_world import DRY, PUMP, TELL, now_ms, open_world, until, until_async
 from nats.errors import Error as NatsError
 
 
@@ -239,9 +239,12 @@ async def test_while_it_may_not_read_which_devices_were_away_it_answers_says_so_
             assert refused.value.problem.status == 503
             await world.read(20)
             assert not world.commands
+            allowed_at = now_ms()
             (tmp_path / "bus/kaiser/users.conf").write_text(rights)
             server.reread()
             await until(lambda: len(world.commands) == 1, "the rule fires", 60.0)
+            (execution,) = await world.ended(1)
+            assert execution.started_at >= allowed_at, "nothing was evaluated before"
             assert (await _status(world.bus, "bucket devices")).checks["bucket devices"] == "ok"
 
 

@@ -25,7 +25,27 @@ DISK = {**REFUSED, "kind": "disk_filling", "severity": "critical", "esp_id": Non
 
 
 def overview(**lists: Any) -> dict[str, Any]:
-    return {"devices": [HEALTHY], "sensors": [SENSOR], "actuators": [PUMP], "stops": [], "missing": [], **lists}
+    answer = {
+        "devices": [HEALTHY],
+        "sensors": [SENSOR],
+        "actuators": [PUMP],
+        "stops": [],
+        "missing": [],
+        "complete": True,
+    }
+    return answer | lists
+
+
+def event(kind: str, **data: Any) -> dict[str, Any]:
+    return {"type": kind, "data": {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph", **data}}
+
+
+@pytest.fixture
+def ask_spaced(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """`ask_spaced([function, *arguments], …)` of core/spaced.js."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return lambda *calls: called("spaced.js", [list(call) for call in calls], tmp_path)
 
 
 @pytest.fixture
@@ -124,9 +144,6 @@ def test_an_actuator_whose_last_command_failed_says_so_in_front(ask):
 
 
 def test_events_change_what_they_are_about(ask):
-    def event(kind: str, **data: Any) -> dict[str, Any]:
-        return {"type": kind, "data": {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph", **data}}
-
     went = event("esp_health", status="offline", last_seen=NOW - 7000, ts=NOW)
     came = event("esp_health", status="online", last_seen=NOW, ts=NOW)
     reading = event("sensor_data", ts=NOW, value=8.5, quality="fair")
@@ -173,3 +190,20 @@ def test_a_sparkline_breaks_where_nothing_came_and_tells_the_extremes(ask):
     assert drawn["line"].count("M") == 1, "the two hours in a row"
     assert len(drawn["dots"]) == 1, "the lonely hour"
     assert (empty["line"], empty["lowest"]) == ("", None)
+
+
+def test_an_overview_that_does_not_name_all_is_not_loaded_again_for_each_that_it_lacks(ask):
+    unknown = [event("sensor_data", gpio=5, ts=NOW), event("esp_health", esp_id="ESP_NEW", status="online", ts=NOW)]
+    cases = [
+        (overview(), unknown[:1], True),
+        (overview(), unknown[1:], True),
+        (overview(missing=["sensor"]), unknown[:1], False),
+        (overview(missing=["health"]), unknown[1:], False),
+        (overview(complete=False), unknown, False),
+    ]
+    assert ask(*(["needsReload", one, batch] for one, batch, _ in cases)) == [expected for _, _, expected in cases]
+
+
+def test_what_is_not_ready_is_asked_again_at_growing_intervals_that_differ(ask_spaced):
+    waits = ask_spaced(*(["againAfterMs", failures, draw] for failures in (1, 2, 5, 6, 40) for draw in (0, 1)))
+    assert waits == [1500, 2500, 3000, 5000, 24_000, 40_000, 45_000, 75_000, 45_000, 75_000]

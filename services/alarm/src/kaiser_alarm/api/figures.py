@@ -38,7 +38,7 @@ class FiguresApi:
         pool: DatabasePool,
         zone_of: Callable[[str], str | None],
         clock_ms: Callable[[], int],
-        waits_s: float = 8.0,
+        waits_s: float = 6.0,
         statement_s: float = 5.0,
     ) -> None:
         self._pool = pool

@@ -42,10 +42,6 @@ export function matching(sensors, text, zones, names = {}) {
   });
 }
 
-/** Whether events have a reading of a sensor that is not known yet; `byKey`: those that are, by `sensorKey`. */
-export const haveNewSensor = (byKey, batch) =>
-  batch.some(({ type, data }) => type === "sensor_data" && data.quality !== "stale" && !byKey.has(sensorKey(data)));
-
 /** Points moved later by a time: the period before, below the present one. */
 export const shifted = (points, byMs) => points.map((point) => ({ ...point, ts: point.ts + byMs }));
 

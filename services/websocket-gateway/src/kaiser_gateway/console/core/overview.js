@@ -34,13 +34,19 @@ export function withEvents(overview, batch) {
   };
 }
 
+/** Whether events have a reading of a sensor that is not in the overview, although it names all sensors. */
+export function hasNewSensor(overview, batch) {
+  if (!overview.complete || overview.missing.includes("sensor")) return false;
+  const sensors = new Set(overview.sensors.map(sensorKey));
+  return batch.some(({ type, data }) => type === "sensor_data" && data.quality !== "stale" && !sensors.has(sensorKey(data)));
+}
+
 /** Whether the events name a device or a sensor that is not in the overview, or change what only the server knows. */
 export function needsReload(overview, batch) {
   const devices = new Set(overview.devices.map((one) => one.esp_id));
-  const sensors = new Set(overview.sensors.map(sensorKey));
-  return batch.some(({ type, data }) =>
-    (type === "sensor_data" && !sensors.has(sensorKey(data)) && data.quality !== "stale")
-    || (type === "esp_health" && !devices.has(data.esp_id))
+  const namesAll = overview.complete && !overview.missing.includes("health");
+  return hasNewSensor(overview, batch) || batch.some(({ type, data }) =>
+    (type === "esp_health" && namesAll && !devices.has(data.esp_id))
     || type === "actuator_alert" || type === "alarm" || type === "zone_assignment"
     || (type === "system_event" && data.event.startsWith("device_")));
 }

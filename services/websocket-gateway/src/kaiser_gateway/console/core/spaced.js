@@ -1,5 +1,9 @@
 /** Limits how often events set off a task. */
 
+/** How long to wait before asking again what failed so often in a row: doubled from 2 s to a minute, and not the same for
+ * all who ask. `draw`: a number from 0 to 1. */
+export const againAfterMs = (failures, draw) => Math.min(2000 * 2 ** (failures - 1), 60_000) * (0.75 + draw / 2);
+
 /**
  * A function that runs `task` immediately and again after `ms`, because an event may come just before what it reports is
  * committed. While it is called: every `ms`, and once after the last call.

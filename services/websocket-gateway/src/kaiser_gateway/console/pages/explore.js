@@ -1,8 +1,8 @@
 /** Explore: several sensors in one chart, with the period before; its address shows the same elsewhere. */
 
 import { path } from "../core/api.js";
-import { sensorKey } from "../core/overview.js";
-import { LONGEST_MS, MOST_SENSORS, fromParts, haveNewSensor, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
+import { hasNewSensor, sensorKey } from "../core/overview.js";
+import { LONGEST_MS, MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
 import { namesByDevice, sensorName, zonesByDevice } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
@@ -45,7 +45,7 @@ export function Explore({ parts }) {
   }), [known.data]);
   useEvery(LOOK_AGAIN_EVERY_MS, known.reload);
   useEvents((batch) => {
-    if (known.data?.complete && haveNewSensor(byKey, batch)) known.reloadSoon();
+    if (known.data && hasNewSensor(known.data, batch)) known.reloadSoon();
   });
   const axis = edges(range, now);
   const series = useMemo(
@@ -134,13 +134,12 @@ async function happenedTo(api, sensors, known, range) {
     const found = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
     return { ...found, name: name || t("common.gpio_of", { gpio, device: espId }) };
   };
-  const [ofSite, ofDevices, histories, starts] = await Promise.all([
-    spans({ severity: "critical", of_site: true }),
-    Promise.all(devices.map((espId) => spans({ esp_id: espId }))),
+  const found = [await spans({ severity: "critical", of_site: true })];
+  for (const espId of devices) found.push(await spans({ esp_id: espId })); // one by one: the server counts one at a time
+  const [histories, starts] = await Promise.all([
     Promise.all(near.slice(0, MOST_ACTUATORS).map(history)),
     api.get("/api/v1/system/starts", { from, to: to + 1 }),
   ]);
-  const found = [ofSite, ...ofDevices];
   const areAll = near.length <= MOST_ACTUATORS && ![...found, starts].some(({ left_out: isLeftOut }) => isLeftOut)
     && histories.every(({ next_cursor: cursor }) => !cursor);
   return { spans: found.flatMap(({ items }) => items), histories, starts: starts.items, areAll };

@@ -1,7 +1,7 @@
 /** Hooks of the pages: stores, events, loading, doing. */
 
 import { Problem } from "../core/api.js";
-import { spaced } from "../core/spaced.js";
+import { againAfterMs, spaced } from "../core/spaced.js";
 import { useApp, useEffect, useMemo, useRef, useState } from "./html.js";
 
 /** The value of a store, drawn anew when it changes. */
@@ -23,14 +23,13 @@ export function useEvents(listener) {
 }
 
 const AT_MOST_EVERY_MS = 1000;
-const AGAIN_AFTER_MS = 5000;
 const NOT_READY = 503;
 
 /**
  * What `load` gives: {data, problem, isLoading, reload, reloadSoon, setData}; loaded again when `inputs` change.
  * `reloadSoon` is for events, of which many may come: it asks at most once a second. What `setData` changes while an
  * answer is under way is changed in that answer too, which may be older: changes must be such as can be made twice.
- * Asked again by itself while the server says that something is not ready.
+ * Asked again by itself while the server says that something is not ready or busy, at growing intervals.
  */
 export function useLoaded(load, inputs) {
   const [state, setState] = useState({ data: null, problem: null, isLoading: true });
@@ -38,6 +37,7 @@ export function useLoaded(load, inputs) {
   const latest = useRef(load);
   latest.current = load;
   const changes = useRef([]);
+  const refusals = useRef(0);
 
   async function reload() {
     const mine = ++generation.current;
@@ -48,7 +48,9 @@ export function useLoaded(load, inputs) {
     if (next.data) next.data = changes.current.reduce((data, change) => change(data), next.data);
     changes.current = null;
     setState((old) => ({ data: old.data, ...next, isLoading: false }));
-    if (next.problem?.status === NOT_READY) setTimeout(() => mine === generation.current && reload(), AGAIN_AFTER_MS);
+    refusals.current = next.problem?.status === NOT_READY ? refusals.current + 1 : 0;
+    if (!refusals.current) return;
+    setTimeout(() => mine === generation.current && reload(), againAfterMs(refusals.current, Math.random()));
   }
 
   useEffect(() => {
