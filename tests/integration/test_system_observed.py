@@ -133,7 +133,9 @@ def ready(url: str) -> bool:
 def make_traffic(seen: Observed) -> None:
     """A little of all that can happen, and once the broker dies."""
     stack = seen.stack
-    stack.kill("mosquitto")
+    stack.control("kill", "mosquitto")
+    wait_until(lambda: not reachable(stack), "ingest has lost the broker", 60.0)
+    stack.control("start", "mosquitto")
     wait_until(lambda: reachable(stack), "ingest has the new broker", 60.0)
     [esp_id] = stack.register(1)
     seen.esp_id = esp_id
