@@ -5,6 +5,7 @@ import secrets
 import time
 from typing import Any
 
+import psycopg
 from harness import Stack, reading, wait_until
 from websockets.sync.client import ClientConnection, connect
 
@@ -33,6 +34,40 @@ class Console:
                 if self.steps[-1][:2] == (alarm_id, what):
                     return self.steps[-1]
         raise AssertionError(f"{what} of {alarm_id} was not shown: {self.steps}")
+
+
+def test_sensors_that_are_not_watched_raise_no_alarm_after_a_gap_of_the_service(stack: Stack):
+    """Where its events are lost, it asks sensor for the newest reading of each sensor."""
+    devices = watched, inactive = stack.register(2)
+    with stack.sign_in() as rest:
+        for esp_id in devices:
+            settings = {"interval_s": 1, "active": esp_id == watched}
+            rest.put(f"/api/v1/sensors/{esp_id}/4/ds18b20", json=settings).raise_for_status()
+        stack.publish([reading(esp_id, 4, int(time.time() * 1000), 20.0) for esp_id in devices])
+
+        def known(esp_id: str) -> list[tuple[str, bool]]:
+            items = rest.get("/api/v1/sensors/latest", params={"esp_id": esp_id}).json()["items"]
+            return [(one["state"], one["watched"]) for one in items]
+
+        wait_until(lambda: known(watched) == [("silent", True)], "a sensor is silent", WITHIN_S)
+        wait_until(lambda: known(inactive) == [("silent", False)], "an inactive one too", WITHIN_S)
+        stack.control("stop", "alarm")
+        with psycopg.connect(stack.addresses["database_url"], connect_timeout=5) as connection:
+            connection.execute("UPDATE alarm.position SET created = ''")  # as after another stream: its events are lost
+        stack.control("start", "alarm")
+
+        def has_asked() -> bool:
+            with psycopg.connect(stack.addresses["database_url"], connect_timeout=5) as connection:
+                [(created, owed)] = connection.execute("SELECT created, owed FROM alarm.position").fetchall()
+            return created != "" and owed == ""
+
+        def states(esp_id: str) -> list[str]:
+            query = {"esp_id": esp_id, "kind": "sensor_silent", "shown": "all"}
+            found = rest.get("/api/v1/alarms", params=query).json()["items"]
+            return [one["state"] for one in found]
+
+        wait_until(has_asked, "the owners were asked", WITHIN_S)
+        assert {esp_id: states(esp_id) for esp_id in devices} == {watched: ["raised"], inactive: []}
 
 
 def test_an_acknowledgement_shows_on_two_consoles_in_order_and_within_a_second_at_best(stack: Stack):

@@ -106,6 +106,11 @@ def test_a_rule_that_is_withdrawn_can_fail_no_more():
     assert said("rule_withdrawn", "info", rule_id="r1") == Clear(Key("rule_failed", "r1"), 5)
 
 
+def test_the_silence_of_a_sensor_that_is_made_inactive_ends():
+    begun = next(Watch().findings(pack({"quality": "stale"}).body, 5, []))
+    assert said("sensor_unwatched", "info", source=SENSOR.source) == Clear(begun.key, 5)
+
+
 def test_the_severity_of_a_device_error_is_the_devices():
     assert said("device_error", "critical", error_code=1).severity == "critical"
     assert said("device_error", "error", error_code=1).severity == "warning"

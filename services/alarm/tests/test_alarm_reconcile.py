@@ -163,6 +163,14 @@ def test_of_an_offline_device_a_sensor_is_silent_after_three_intervals(fields, i
     assert found == ([("Raise", "sensor_silent", "ESP_1/4/ds18b20")] if is_silent else [])
 
 
+@pytest.mark.parametrize("state", ["silent", "offline"])
+def test_the_silence_of_a_sensor_that_is_not_watched_is_no_alarm(state):
+    """And ends the one that it had."""
+    reading = newest("ESP_1", 20.0, state, received_at=900, interval_s=2.0, watched=False)
+    found = named(reconcile.of_sensors([reading], Watch(), {}, 7000))
+    assert found == [("Clear", "sensor_silent", "ESP_1/4/ds18b20")]
+
+
 def failed(esp_id, gpio, **fields):
     return CommandStatus(
         command_id="c1", esp_id=esp_id, gpio=gpio, command="ON", value=1.0, duration_s=0, issued_by="ada",

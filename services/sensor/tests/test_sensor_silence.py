@@ -12,6 +12,7 @@ from kaiser_common.bus.connection import Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.sensors import (
     LatestQuery,
     MeasurementId,
@@ -29,6 +30,7 @@ from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.measurements import MeasureApi, to_measurement
+from kaiser_sensor.api.overview import OverviewApi
 from kaiser_sensor.api.readings import SensorApi
 from kaiser_sensor.consumers.responses import Responses
 from kaiser_sensor.jobs.stale import Staleness
@@ -155,6 +157,48 @@ async def test_a_silent_sensor_of_an_offline_device_is_offline_in_its_event(bus,
     told = {event["esp_id"]: (event["state"], event["known_until"]) for event in await events(bus)}
     at_ms = round(START.timestamp() * 1000)
     assert told == {"TEST_GONE": ("offline", at_ms), "TEST_HERE": ("silent", at_ms + 50_000)}
+
+
+async def test_an_inactive_sensor_and_one_of_a_removed_device_are_not_watched(pool):
+    for esp_id in ("TEST_A", "TEST_OFF", "TEST_STRANGER"):
+        await sensor_with_reading(pool, esp_id, START - timedelta(days=1))
+    await set_active(pool, "TEST_OFF", active=False)
+    registry = Registry()
+
+    def is_registered(esp_id: str) -> bool:
+        return registry.get(esp_id) is not None
+
+    latest = await SensorApi(pool, str.lower, None, is_registered=is_registered).latest(LatestQuery(), ADA)
+    overview = await OverviewApi(pool, registry.offline_since, Clock(), is_registered).overview(Nothing(), ADA)
+    for items in (latest.items, overview.items):
+        assert [(one.esp_id, one.state, one.watched) for one in items] == [
+            ("TEST_A", "silent", True),
+            ("TEST_OFF", "silent", False),
+            ("TEST_STRANGER", "silent", False),
+        ]
+
+
+async def test_a_silent_sensor_that_is_made_inactive_is_left_and_reported_again_once_it_is_active(bus, pool):
+    clock = Clock()
+    stale = Staleness(bus, pool, Registry(), clock)
+    await sensor_with_reading(pool, "TEST_A", START - timedelta(days=1))
+    await stale.look()
+    clock.pass_by(91)
+    assert await stale.look() == 1
+    await set_active(pool, "TEST_A", active=False)
+    assert [await stale.look(), await stale.look()] == [0, 0]
+    clock.pass_by(1)
+    await set_active(pool, "TEST_A", active=True)
+    assert [await stale.look(), await stale.look()] == [1, 0]
+    told = await events(bus)
+    assert [event.get("event") or event["quality"] for event in told] == ["stale", "sensor_unwatched", "stale"]
+    assert (told[1]["esp_id"], told[1]["details"]) == ("TEST_A", {"source": "TEST_A/4/ph"})
+
+
+async def set_active(pool, esp_id: str, *, active: bool) -> None:
+    async with pool.connection() as connection:
+        config = SensorConfig(esp_id=esp_id, gpio=4, sensor_type="ph", interval_s=30, active=active)
+        await config_store.put(connection, config)
 
 
 def counted(state: str) -> float | None:

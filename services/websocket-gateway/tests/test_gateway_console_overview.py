@@ -72,6 +72,7 @@ def test_each_trouble_is_named_and_leads_to_its_page(ask):
         (overview(sensors=[{**SENSOR, "received_at": NOW - 30_001}]),
          [("1 sensor silent", "warn", ["sensors", "ESP_A", 4, "ph"])]),
         (overview(sensors=[{**SENSOR, "received_at": NOW - 30_000}]), []),
+        (overview(sensors=[{**SENSOR, "received_at": NOW - 30_001, "watched": False}]), []),
         (overview(sensors=[{**SENSOR, "gpio": gpio, "received_at": NOW - 30_001} for gpio in (4, 5)]),
          [("2 sensors silent", "warn", ["sensors", "state=silent"])]),
         (overview(sensors=[{**SENSOR, "gpio": gpio, "quality": "bad"} for gpio in (4, 5)]),

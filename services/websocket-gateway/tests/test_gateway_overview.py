@@ -35,6 +35,7 @@ def pages(devices=(DEVICE,), sensors=(SENSOR,), actuators=(PUMP,), kinds=None):
         ({"devices": [DEVICE.model_copy(update={"online": False, "state": "rejected"})]}, {}),
         ({"devices": [DEVICE.model_copy(update={"state": "pending", "online": False})]}, {"devices_pending": 1}),
         ({"sensors": [SENSOR.model_copy(update={"state": "silent"})]}, {"sensors_silent": 1}),
+        ({"sensors": [SENSOR.model_copy(update={"state": "silent", "watched": False})]}, {}),
         ({"sensors": [SENSOR.model_copy(update={"state": "offline", "quality": "bad"})]}, {}),
         ({"sensors": [SENSOR.model_copy(update={"quality": "bad"})]}, {"sensors_bad": 1}),
         ({"actuators": [PUMP.model_copy(update={"last_error": "refused"})]}, {"actuators_failed": 1}),

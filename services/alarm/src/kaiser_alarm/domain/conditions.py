@@ -104,6 +104,7 @@ ENDS: Mapping[str, tuple[str, Callable[[SystemEvent], str]]] = MappingProxyType(
         "emergency_cleared": ("stop_in_force", _target),
         "rule_alarm_cleared": ("rule_alarm", _rule_alarm),
         "rule_withdrawn": ("rule_failed", _rule),
+        "sensor_unwatched": ("sensor_silent", lambda event: str(event.details.get("source", ""))[:200]),
         "ingest_goes_on": (STORE_PAUSED, _part),
         "mqtt_breaker_closed": ("broker_unreachable", _part),
     }

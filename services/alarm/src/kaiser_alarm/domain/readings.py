@@ -86,8 +86,12 @@ class Watch:
 
     def newest(self, sensor: Sensor, reading: ReadingItem, at: int) -> Iterator[Finding]:
         """The findings of a sensor's newest stored reading, looked at now. The value of a silent sensor is not known;
-        of a sensor whose device is offline nothing new is known until it is silent itself."""
+        of a sensor whose device is offline nothing new is known until it is silent itself. The silence of a sensor that
+        is not watched is no alarm, and ends the one that it had."""
         is_silent = _is_silent(reading, at)
+        if is_silent and reading.watched is False:
+            yield Clear(Key("sensor_silent", sensor.source), at)
+            return
         if reading.state == "offline" and not is_silent:
             return
         quality = "stale" if is_silent else reading.quality

@@ -38,9 +38,14 @@ class OverviewApi:
     """Run `look` every minute or so: until the first look sensors have no figures by the hour."""
 
     def __init__(
-        self, pool: DatabasePool, offline_since: Callable[[str], int | None], now: Callable[[], datetime]
+        self,
+        pool: DatabasePool,
+        offline_since: Callable[[str], int | None],
+        now: Callable[[], datetime],
+        is_registered: Callable[[str], bool] = lambda esp_id: True,
     ) -> None:
         self._pool = pool
+        self._is_registered = is_registered
         self._offline_since = offline_since
         self._now = now
         self._days: dict[Key, Day] = {}
@@ -69,7 +74,7 @@ class OverviewApi:
         return SensorsOverview.model_construct(
             items=[
                 _item(one, days.get((one.esp_id, one.gpio, one.sensor_type, one.address)), now_ms,
-                      self._offline_since(one.esp_id))
+                      self._offline_since(one.esp_id), watched=one.active and self._is_registered(one.esp_id))
                 for one in seen
             ],
             hours_from=ms_of(hours_from),
@@ -95,10 +100,13 @@ def days_of(
     return days
 
 
-def _item(seen: SensorSeen, day: Day | None, now_ms: int, offline_since_ms: int | None) -> OverviewSensor:
+def _item(
+    seen: SensorSeen, day: Day | None, now_ms: int, offline_since_ms: int | None, *, watched: bool
+) -> OverviewSensor:
     received_ms = seen.ts if seen.received_at is None else seen.received_at
     state, known_until = judge(received_ms, seen.interval_s, now_ms, offline_since_ms)
-    fields = {**seen._asdict(), "state": state, "known_until": known_until}
+    fields = {**seen._asdict(), "state": state, "known_until": known_until, "watched": watched}
+    del fields["active"]
     if day is not None:
         fields |= {"lows": day.lows, "highs": day.highs, "means": day.means}
     return OverviewSensor.model_construct(**fields)

@@ -23,13 +23,14 @@ from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.domain.completeness import day_span, expected_readings, share
-from kaiser_sensor.domain.known import UNLEARNED_S, is_shown, judge
+from kaiser_sensor.domain.known import is_shown, judge
 from kaiser_sensor.domain.rollups import Span, answers, widened
 from kaiser_sensor.domain.rows import ADDRESS, COLUMNS, Row
 from kaiser_sensor.store import charts
 from kaiser_sensor.store import intervals as interval_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store.intervals import Interval
 from kaiser_sensor.store.readings import LatestRow, ReadingKey
 
 _MOST_BUCKETS = 10_000
@@ -47,6 +48,7 @@ class SensorApi:
 
     `oldest`: the time before which a rollup is final, if the service keeps the rollups; None if the database does.
     `offline_since`: time of the last message of an offline device (ms). `zone_of`: the zone of a device.
+    `is_registered`: whether a device is in the registry.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class SensorApi:
         oldest: Callable[[], datetime] | None,
         offline_since: Callable[[str], int | None] = lambda esp_id: None,
         zone_of: Callable[[str], str | None] = lambda esp_id: None,
+        is_registered: Callable[[str], bool] = lambda esp_id: True,
     ) -> None:
         self._pool = pool
+        self._is_registered = is_registered
         self._offline_since = offline_since
         self._zone_of = zone_of
         self._canonical = canonical
@@ -82,10 +86,11 @@ class SensorApi:
 
         def known(row: Row, received_at: int | None) -> dict[str, Any]:
             key = (row[1], row[2], row[3], str(row[ADDRESS]))
-            interval_s = intervals.get(key, UNLEARNED_S)
+            interval_s, is_active = intervals.get(key, Interval())
             received_ms = ms_of(row[0]) if received_at is None else received_at
             found = judge(received_ms, interval_s, now_ms, self._offline_since(row[1]))
-            return {**found._asdict(), "interval_s": interval_s, "zone_id": self._zone_of(row[1])}
+            watched = is_active and self._is_registered(row[1])
+            return {**found._asdict(), "interval_s": interval_s, "zone_id": self._zone_of(row[1]), "watched": watched}
 
         if not is_narrowed:
             return await _page(found, query.limit, _latest_cursor, known)

@@ -1,4 +1,5 @@
-"""Learns how often sensors send, and reports those that fell silent: one event of quality `stale` per silence."""
+"""Learns how often sensors send, and reports those that fell silent: one event of quality `stale` per silence. One that
+is configured as inactive since is reported by the event `sensor_unwatched`, which ends its alarm."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,19 +7,21 @@ from datetime import datetime
 import structlog
 from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.contract.schemas.device import DeviceRecord
-from kaiser_common.contract.schemas.event import SensorDataEvent
+from kaiser_common.contract.schemas.event import SensorDataEvent, SystemEvent
 from kaiser_common.contract.schemas.sensor import MISSED
-from kaiser_common.contract.subjects import SENSOR_STORE, event_pack_subject
+from kaiser_common.contract.subjects import SENSOR_STORE, event_pack_subject, event_subject
 from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor import metrics
 from kaiser_sensor.domain.known import usual_interval_s, without_reading
 from kaiser_sensor.jobs import stream_state
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store import intervals as interval_store
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store import silences as stale_store
 from kaiser_sensor.store.devices import Devices
+from kaiser_sensor.store.intervals import Key
 from kaiser_sensor.store.silences import Silent
 
 log = structlog.get_logger()
@@ -54,6 +57,7 @@ class Staleness:
         async with self._pool.connection() as connection:
             if not await rollup_store.lock(connection, _LOCK):
                 return 0
+            await self._leave_unwatched(connection, now)
             due = await interval_store.due(connection, now, _AT_ONCE)
             if due:
                 learned = {key: usual_interval_s(times) for key, times in due}
@@ -64,20 +68,44 @@ class Staleness:
             known = [(one, device) for one in found if (device := self._devices.get(one[0][1])) is not None]
             offline_since = self._devices.offline_since
             await self._bus.publish_batch([to_outgoing(one, device, offline_since(one[0][1])) for one, device in known])
-            await stale_store.note_told(connection, [row for row, _, _ in found])
+            await stale_store.note_told(connection, [row for row, *_ in found])
         metrics.STALE.inc(len(known))
         log.info("sensors_stale", sensors=len(known))
         return len(known)
+
+    async def _leave_unwatched(self, connection: Connection, now: datetime) -> None:
+        """Publish the silent sensors that are configured as inactive now. Killed before the commit: published again."""
+        left = await stale_store.unwatched(connection, _AT_ONCE)
+        if not left:
+            return
+        await self._bus.publish_batch([unwatched(key, now) for key in left])
+        await stale_store.leave(connection, left, now)
+        log.info("sensors_unwatched", sensors=len(left))
 
     def interrupted(self) -> None:
         """Database or bus went away: silence counts from their return on."""
         self._listening_since = None
 
 
+def unwatched(key: Key, now: datetime) -> Outgoing:
+    """The event that a sensor's silence is watched no more. `details.source` is the source of its alarm."""
+    esp_id, gpio, sensor_type, address = key
+    source = "/".join((esp_id, str(gpio), sensor_type, *([address] if address else [])))
+    event = SystemEvent(
+        event="sensor_unwatched",
+        message=f"{sensor_type} on gpio {gpio} of {esp_id} is inactive: its silence is not watched",
+        esp_id=esp_id,
+        details={"source": source},
+        ts=ms_of(now),
+    )
+    subject = event_subject("system_event", esp_id)
+    return Outgoing(subject, event.model_dump_json().encode(), f"unwatched-{source}-{event.ts}")
+
+
 def to_outgoing(silent: Silent, device: DeviceRecord, offline_since_ms: int | None) -> Outgoing:
     """The event that the value of a sensor's newest reading is stale; ts is that reading's. Its state is `offline` if
     its device is."""
-    row, received_ms, silent_at = silent
+    row, received_ms, silent_at, left_at = silent
     state, known_until = without_reading(received_ms, silent_at, offline_since_ms)
     at, esp_id, gpio, sensor_type, raw, raw_value, value, unit, _, _, source, clock, address = row
     ts = ms_of(at)
@@ -100,4 +128,4 @@ def to_outgoing(silent: Silent, device: DeviceRecord, offline_since_ms: int | No
     )
     body = event.model_dump_json(exclude_none=True).encode()
     sensor = f"{esp_id}-{gpio}-{sensor_type}" + (f"-{address}" if address else "")
-    return Outgoing(event_pack_subject(), body, f"stale-{sensor}-{ts}")
+    return Outgoing(event_pack_subject(), body, f"stale-{sensor}-{ts}" + (f"-{left_at}" if left_at else ""))

@@ -67,12 +67,12 @@ async def store_and_answer(
     if not await unless_stopped(service, until_done(prepare, "start_postponed")):
         return
     [config_api] = prepared
-    overview = OverviewApi(pool, devices.offline_since, utc_now)
+    overview = OverviewApi(pool, devices.offline_since, utc_now, devices.is_registered)
     oldest = upkeep.oldest if upkeep.keeps_rollups else None
     broker = Broker(bus, service, settings)
     contents.answer(
         broker,
-        SensorApi(pool, configs.canonical, oldest, devices.offline_since, devices.zone_of),
+        SensorApi(pool, configs.canonical, oldest, devices.offline_since, devices.zone_of, devices.is_registered),
         overview,
         config_api,
         MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now),

@@ -28,6 +28,10 @@ class Devices:
         """A device; None for one that is not registered."""
         return self._mirror.get(esp_id)
 
+    def is_registered(self, esp_id: str) -> bool:
+        """Whether a device is in the registry."""
+        return esp_id in self._mirror
+
     def offline_since(self, esp_id: str) -> int | None:
         """Time of the last message of an offline device (ms); None if it is online or has never sent a message."""
         record = self._mirror.get(esp_id)

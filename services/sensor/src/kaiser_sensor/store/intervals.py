@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from kaiser_common.runtime.statements import execute_many, insert_of
 
@@ -10,6 +11,15 @@ from kaiser_sensor.store import Connection, tables
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
+
+
+class Interval(NamedTuple):
+    """The interval in force of a sensor, and whether the sensor is active: one that is configured as inactive is not
+    watched."""
+
+    interval_s: float = UNLEARNED_S
+    active: bool = True
+
 
 LEARN_AGAIN_AFTER = timedelta(minutes=5)
 _OLDEST = timedelta(days=30)
@@ -37,6 +47,7 @@ WATCHED = """
 interval."""
 
 INTERVAL_S = f"coalesce(configured.interval_s, learned.interval_s, {UNLEARNED_S})"
+IS_ACTIVE = "coalesce(configured.active, true)"
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[tuple[Key, list[float]]]:
@@ -76,16 +87,16 @@ async def keep(connection: Connection, learned: Mapping[Key, float | None], now:
     await execute_many(connection, _PUT, rows)
 
 
-async def intervals(connection: Connection, esp_ids: Sequence[str]) -> dict[Key, float]:
-    """The interval (s) of each sensor of these devices."""
+async def intervals(connection: Connection, esp_ids: Sequence[str]) -> dict[Key, Interval]:
+    """The interval of each sensor of these devices."""
     cursor = await connection.execute(
         f"""
-        SELECT latest.esp_id, latest.gpio, latest.sensor_type, latest.address, {INTERVAL_S} FROM {WATCHED}
-        WHERE latest.esp_id = ANY(%s)
+        SELECT latest.esp_id, latest.gpio, latest.sensor_type, latest.address, {INTERVAL_S}, {IS_ACTIVE}
+        FROM {WATCHED} WHERE latest.esp_id = ANY(%s)
         """,
         [list(esp_ids)],
     )
-    return {row[:4]: row[4] for row in await cursor.fetchall()}
+    return {row[:4]: Interval(*row[4:]) for row in await cursor.fetchall()}
 
 
 async def silent_by_device(connection: Connection, now: datetime, missed: int) -> list[tuple[str, int, int]]:
@@ -95,7 +106,7 @@ async def silent_by_device(connection: Connection, now: datetime, missed: int) -
         SELECT latest.esp_id, count(*), count(*) FILTER (
             WHERE coalesce(latest.received_at, latest.time)
                   < %(now)s - %(missed)s * make_interval(secs => {INTERVAL_S}))
-        FROM {WATCHED} WHERE coalesce(configured.active, true) GROUP BY latest.esp_id
+        FROM {WATCHED} WHERE {IS_ACTIVE} GROUP BY latest.esp_id
         """,
         {"now": now, "missed": missed},
     )

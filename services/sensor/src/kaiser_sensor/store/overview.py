@@ -6,7 +6,7 @@ from typing import NamedTuple
 from psycopg.rows import class_row
 
 from kaiser_sensor.store import Connection
-from kaiser_sensor.store.intervals import INTERVAL_S, WATCHED
+from kaiser_sensor.store.intervals import INTERVAL_S, IS_ACTIVE, WATCHED
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
@@ -27,6 +27,7 @@ class SensorSeen(NamedTuple):
     unit: str | None
     quality: str
     interval_s: float
+    active: bool
 
 
 async def newest(connection: Connection, limit: int) -> tuple[list[SensorSeen], int]:
@@ -37,7 +38,8 @@ async def newest(connection: Connection, limit: int) -> tuple[list[SensorSeen], 
             SELECT latest.esp_id, latest.gpio, latest.sensor_type, latest.address, configured.name,
                    (extract(epoch FROM latest.time) * 1000)::bigint AS ts,
                    (extract(epoch FROM latest.received_at) * 1000)::bigint AS received_at,
-                   latest.raw, latest.value, latest.unit, latest.quality, {INTERVAL_S} AS interval_s
+                   latest.raw, latest.value, latest.unit, latest.quality, {INTERVAL_S} AS interval_s,
+                   {IS_ACTIVE} AS active
             FROM {WATCHED} ORDER BY 1, 2, 3, 4 LIMIT %s
             """,
             [limit],

@@ -107,7 +107,7 @@ def wrong(
     return Wrong(
         devices_offline=sum(device.state == "approved" and not device.online for device in devices),
         devices_pending=sum(device.state == "pending" for device in devices),
-        sensors_silent=sum(sensor.state == "silent" for sensor in sensors),
+        sensors_silent=sum(sensor.state == "silent" and sensor.watched for sensor in sensors),
         sensors_bad=sum(sensor.state == "known" and sensor.quality in _BAD for sensor in sensors),
         actuators_failed=sum(actuator.known and bool(actuator.last_error) for actuator in actuators),
         stops=len(stops),

@@ -72,13 +72,14 @@ function deviceAfter(device, health) {
 }
 
 /** 0: all is well; the higher, the further in front. */
-const rankOf = ({ state }, quality, limit) => (state === "offline" ? 3 : state === "silent" || BAD.has(quality) || limit ? 2 : 0);
+const rankOf = ({ state }, { quality, watched }, limit) =>
+  (state === "offline" ? 3 : (state === "silent" && watched !== false) || BAD.has(quality) || limit ? 2 : 0);
 
 /** Every sensor with its `knowledge` now, the `limit` that it is beyond (null for none) and a `rank`. */
 const judged = (sensors, nowMs, limits = NONE) => sensors.map((sensor) => {
   const knowledge = knowledgeOf(sensor, NONE, nowMs);
   const limit = limits.get(sensorKey(sensor)) ?? null;
-  return { sensor, knowledge, limit, rank: rankOf(knowledge, sensor.quality, limit) };
+  return { sensor, knowledge, limit, rank: rankOf(knowledge, sensor, limit) };
 });
 
 /** The limit that a sensor is beyond, the worst one, by the key of the sensor: {name, severity}. */
@@ -152,7 +153,7 @@ export function troublesOf(overview, nowMs, zoneId = "") {
       (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : stopped), stopped),
     counted(devices.filter((one) => one.state === "approved" && !one.online), (n) => t("overview.devices_offline", { n }), "bad",
       ({ esp_id: espId }) => ["devices", espId], list("devices", { state: "offline" })),
-    counted(silent.filter(({ knowledge }) => knowledge.state === "silent"), (n) => t("overview.sensors_silent", { n }), "warn",
+    counted(silent.filter(({ sensor, knowledge }) => knowledge.state === "silent" && sensor.watched !== false), (n) => t("overview.sensors_silent", { n }), "warn",
       ({ sensor }) => sensorPage(sensor), list("sensors", { state: "silent" })),
     counted(silent.filter(({ sensor, knowledge }) => knowledge.state === "known" && BAD.has(sensor.quality)),
       (n) => t("overview.sensors_with_bad_values", { n }), "warn", ({ sensor }) => sensorPage(sensor), list("sensors", { state: "bad" })),

@@ -189,7 +189,9 @@ class ReadingItem(BaseModel):
 
     Of the newest ones also received_at (ms), device_ts, the device's own time where it was not believed, and whether
     the value is known now: state, known_until (ms until which it was known, None while it is), and interval_s, the
-    usual time between two readings: the configured one, else the median of the last 50; zone_id: of its device.
+    usual time between two readings: the configured one, else the median of the last 50; zone_id: of its device;
+    watched: whether its silence is reported, which is not so for a sensor that is configured as inactive, nor for one
+    whose device is not registered.
     """
 
     model_config = FROZEN
@@ -211,6 +213,7 @@ class ReadingItem(BaseModel):
     known_until: int | None = None
     interval_s: float | None = None
     zone_id: str | None = None
+    watched: bool | None = None
 
 
 class OverviewSensor(BaseModel):
@@ -236,6 +239,7 @@ class OverviewSensor(BaseModel):
     state: SensorState
     known_until: int | None = None
     interval_s: float
+    watched: bool = True
     lows: list[float | None] = []
     highs: list[float | None] = []
     means: list[float | None] = []
