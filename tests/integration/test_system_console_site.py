@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from browser import Person
 from console_pages import pages
-from devices import now_ms
-from harness import Stack, reading
+from devices import new_id, now_ms
+from harness import Stack, reading, wait_until
+from mocks import PUMP
 from playwright.sync_api import Browser, expect
 
 PAGES = [
@@ -103,6 +104,49 @@ def test_what_the_api_calls_things_and_what_rules_say_is_german_too(person: Pers
     expect(person.page.get_by_role("row", name="Regel angelegt").first).to_be_visible()
     person.open("devices", "ESP_NOBODY")
     expect(person.page.get_by_role("alert")).to_contain_text("Das Gerät ist unbekannt oder nicht freigegeben.")
+
+
+@pytest.mark.timeout(600)
+def test_an_alarm_a_refused_form_a_failed_command_and_an_event_are_german(person: Person, site: Stack):
+    [esp_id], mock = site.register(1), new_id()
+    url, pump = f"/api/v1/debug/mock-esp/{mock}", f"/api/v1/actuators/{mock}/25"
+    with site.sign_in() as rest:
+        rest.post("/api/v1/debug/mock-esp", json={"esp_id": mock, "actuators": [PUMP]}).raise_for_status()
+        wait_until(lambda: rest.get(pump).status_code == 200, "the pump was reported")
+        rest.put(pump, json={"actuator_type": "pump"}).raise_for_status()
+        rest.put(f"{url}/faults", json={"refuse_commands": True}).raise_for_status()
+        limits = f"/api/v1/alarms/limits/{esp_id}/4/ds18b20"
+        rest.put(limits, json={"hi_hi": 40.5}).raise_for_status()
+        site.publish([reading(esp_id, 4, now_ms(), 41.25)])
+        said = f"ds18b20 von {esp_id} ist 41,25 °C, über der kritischen Grenze 40,5 °C"
+        expect(person.open("alarms").row(said)).to_be_visible()
+
+        rest.post(f"{pump}/command", json={"command": "ON", "duration_s": 5}).raise_for_status()
+        row = person.row(f"EIN an GPIO 25 von {mock}: fehlgeschlagen")
+        expect(row).to_be_visible()
+        row.get_by_role("button", name="Zeigen").click()
+        person.dialog().get_by_text("Wortlaut des Servers").click()
+        expect(person.dialog().locator("[lang=en]")).to_contain_text(f"ON on gpio 25 of {mock} failed")
+        person.page.keyboard.press("Escape")
+
+        person.open("log")
+        rest.post(f"{url}/stop").raise_for_status()
+        expect(person.page.locator(".log-summary", has_text=f"{mock} ist offline").first).to_be_visible()
+
+    person.open("sensors", esp_id, "4", "ds18b20")
+    person.button("Alarmgrenzen…").click()
+    form = person.dialog()
+    form.get_by_label("Kritisch über").fill("1e300")
+    form.get_by_role("button", name="Speichern").click()
+    expect(form.locator(".field-problem")).to_contain_text("Höchstens")
+    form.get_by_label("Kritisch über").fill("5")
+    form.get_by_label("Warnung über").fill("6")
+    form.get_by_role("button", name="Speichern").click()
+    refused = form.get_by_role("alert")
+    expect(refused).to_contain_text("Ein Wert liegt außerhalb der Grenzen.")
+    expect(refused).to_contain_text("Feld hi_hi")
+    refused.get_by_text("Wortlaut des Servers").click()
+    expect(refused.locator("[lang=en]")).to_contain_text("hi_hi (5) must be above hi (6)")
 
 
 def test_times_are_those_of_the_site_and_their_titles_show_utc(person: Person, site: Stack):

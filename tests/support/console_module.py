@@ -10,7 +10,8 @@ from kaiser_gateway.http import console_files
 
 _SCRIPT = """
 import { readFileSync } from "node:fs";
-const [path, calls] = JSON.parse(readFileSync(0, "utf8"));
+const [path, calls, language] = JSON.parse(readFileSync(0, "utf8"));
+await (await import("./core/texts.js")).openTexts({ getItem: () => language }, [], {});
 const module = await import(path);
 console.log(JSON.stringify(calls.map(([name, ...values]) => module[name](...values))));
 """
@@ -21,7 +22,7 @@ def node() -> str | None:
     return shutil.which("node") or shutil.which("nodejs")
 
 
-def called(module: str, calls: list[list[Any]], folder: Path) -> list[Any]:
+def called(module: str, calls: list[list[Any]], folder: Path, language: str = "en") -> list[Any]:
     """The answer to each call, which is a function's name and its arguments. module: of core/, such as series.js.
 
     folder: an empty folder; its package.json declares the files as modules for Node.
@@ -32,7 +33,7 @@ def called(module: str, calls: list[list[Any]], folder: Path) -> list[Any]:
     done = subprocess.run(
         [str(node()), "call.js"],
         cwd=folder,
-        input=json.dumps([f"./core/{module}", calls]),
+        input=json.dumps([f"./core/{module}", calls, language]),
         capture_output=True,
         text=True,
         timeout=120,

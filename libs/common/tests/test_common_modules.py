@@ -7,6 +7,7 @@ import kaiser_common
 MODULES = {
     "contract": {
         "addresses",
+        "alarm_kinds",
         "bounds",
         "catalogue",
         "errors",
@@ -16,6 +17,7 @@ MODULES = {
         "schemas",
         "standing",
         "subjects",
+        "system_events",
         "times",
     }
     | {"nearest", "time_zones", "topics", "wording"},

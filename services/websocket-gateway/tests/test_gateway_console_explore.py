@@ -108,7 +108,7 @@ def test_marks_are_the_times_of_alarms_commands_and_starts_that_touch_the_time_s
     texts = [one["text"] for one in found["marks"]]
     assert texts[0].startswith("warning: too warm, until ")
     assert ", began at " in texts[0]
-    assert texts[3] == "critical: too warm, still stands"
+    assert texts[3] == "critical: emergency stop in force: everything, still stands"
     assert texts[5] == "Kaiser 1.2 started: ingest, logic"
     assert texts[8] == "Kaiser 1.3 started: ingest"
     assert found["left"] == 0

@@ -9,18 +9,24 @@ from typing import Any, get_args
 import pytest
 from console_module import called, node
 from console_texts import shown_in
+from kaiser_common.contract.alarm_kinds import ALARM_FACTS, AlarmKind
 from kaiser_common.contract.errors import ERRORS
 from kaiser_common.contract.methods.whole import METHODS
 from kaiser_common.contract.rpc import Role
-from kaiser_common.contract.schemas.actuator import Command
+from kaiser_common.contract.schemas.actuator import AlertType, Command
 from kaiser_common.contract.schemas.api.actuators import CommandStateName, HistoryItem
+from kaiser_common.contract.schemas.api.devices import SYSTEM_COMMANDS
 from kaiser_common.contract.schemas.api.mock import MockStateName
+from kaiser_common.contract.schemas.api.rules import Action, Condition
 from kaiser_common.contract.schemas.event import ConfigResponseEvent, EventType, ZoneAssignmentEvent
 from kaiser_common.contract.schemas.factory import EnvironmentKind, JournalState
+from kaiser_common.contract.system_events import SYSTEM_EVENTS
+from kaiser_common.contract.wording import VIOLATIONS
 from kaiser_factory_dialect.ccu_messages import OrderWord
 from kaiser_factory_dialect.messages import ActionWord, ConnectionWord
+from kaiser_factory_dialect.steering import REQUESTS
 from kaiser_gateway.http import console_files
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 CONSOLE = Path(console_files.FOLDER)
 SOURCES = sorted(path for room in ("core", "ui", "shell", "pages") for path in CONSOLE.glob(f"{room}/*.js"))
@@ -33,6 +39,7 @@ ENGLISH = {"snippets.js"}
 MAKERS = {"texts.js", "times.js"}
 """The catalogue's own functions, and names of formats."""
 
+ASKED = re.compile(r"\b(?:word|sentence)\([^;]*?, \"([a-z_]+)\"")
 USED = re.compile(r"\btx?\(\s*\"([\w.]+)\"")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 NAMES = {
@@ -67,11 +74,23 @@ def documented_actions() -> set[str]:
     return {action for row in rows for action in re.findall(r"`(\w+)`", row)}
 
 
+def types_of(union: Any) -> set[str]:
+    """The types of the members of a union of a rule, without the older names that a rule may be written with."""
+    return set(TypeAdapter(union).json_schema()["discriminator"]["mapping"]) - {"sensor", "actuator"}
+
+
 AUDIT = Path(__file__).parents[3] / "docs/audit.md"
 ALARMS = Path(__file__).parents[3] / "docs/alarms.md"
 ALARM_KIND = re.compile(r"^\| (`[a-z_`, ]+`) \| [^|]+ \| [^|]+ \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 CALLED = {
-    "alarm_kind": {kind for row in ALARM_KIND.findall(ALARMS.read_text()) for kind in re.findall(r"\w+", row)},
+    "alarm_kind": set(get_args(AlarmKind)),
+    "alarm_text": set(get_args(AlarmKind)),
+    "system_event": set(SYSTEM_EVENTS),
+    "system_command": {name for names in SYSTEM_COMMANDS.values() for name in names},
+    "alert": set(get_args(AlertType)),
+    "deed": set(REQUESTS),
+    "rule_part": types_of(Condition) | types_of(Action),
+    "violation": set(VIOLATIONS),
     "event": set(get_args(EventType)),
     "command": {*get_args(CommandStateName), *get_args(JournalState)},
     "push": values_of(ConfigResponseEvent, "status") | values_of(ZoneAssignmentEvent, "status"),
@@ -81,7 +100,7 @@ CALLED = {
     "order": set(get_args(OrderWord)),
     "action": set(get_args(ActionWord)),
     "connection": set(get_args(ConnectionWord)),
-    "problem": {str(row.code.value) for row in ERRORS if row.statuses},
+    "problem": {str(row.code.value) for row in ERRORS},
     "audited": {row.audited.action for row in METHODS if row.audited} | documented_actions(),
     "environment": set(get_args(EnvironmentKind)),
     "switch": set(get_args(Command)),
@@ -126,8 +145,34 @@ def test_each_value_of_the_api_has_its_word(of: str, catalogues: dict[str, dict[
     assert {key.removeprefix(of_it) for key in catalogues["en"] if key.startswith(of_it)} == CALLED[of]
 
 
+FIELDS = {"device", "gpio", "sensor", "source", "severity", "target", "message"}
+"""Each alarm or event has these, beside its facts."""
+
+
+@pytest.mark.parametrize(
+    ("of", "facts"),
+    [
+        ("alarm_text", ALARM_FACTS),
+        ("system_event", SYSTEM_EVENTS),
+        ("violation", dict.fromkeys(VIOLATIONS, ("limit",))),
+    ],
+)
+def test_a_sentence_uses_what_its_alarm_event_or_problem_has(
+    of: str, facts: dict[str, Any], catalogues: dict[str, dict[str, Any]]
+):
+    for texts in catalogues.values():
+        for value, names in facts.items():
+            assert set(PLACEHOLDER.findall(texts[f"word.{of}.{value}"])) <= {*FIELDS, *names}, value
+
+
+def test_the_kinds_that_operators_read_about_are_those_of_the_sources():
+    documented = {kind for row in ALARM_KIND.findall(ALARMS.read_text()) for kind in re.findall(r"\w+", row)}
+    assert documented <= set(ALARM_FACTS)
+    assert set(ALARM_FACTS) - documented <= set(SYSTEM_EVENTS), "critical events are kinds of their own names"
+
+
 def test_words_are_asked_for_as_the_catalogue_groups_them(catalogues: dict[str, dict[str, Any]]):
-    asked = {of for path in SOURCES for of in re.findall(r"\bword\([^;]*?, \"([a-z_]+)\"", path.read_text())}
+    asked = {of for path in SOURCES for of in re.findall(ASKED, path.read_text())}
     assert {key.split(".")[1] for key in catalogues["en"] if re.match(r"word\.[a-z_]+\.", key)} == asked
 
 

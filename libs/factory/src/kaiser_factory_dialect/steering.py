@@ -75,6 +75,8 @@ _BUILDERS: Mapping[str, Callable[[Fields, Factory, Circumstances, Checks], list[
 
 CLEAR = "clear"
 """The request whose message is empty and retained; no other is ever retained."""
+REQUESTS = frozenset({*_BUILDERS, CLEAR})
+"""Every `do` of a request."""
 _ORDERS = frozenset({FactoryKind.MODULE_ORDER.value, FactoryKind.AGV_ORDER.value})
 
 

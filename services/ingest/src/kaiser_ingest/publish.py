@@ -9,6 +9,7 @@ from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.device import Severity
 from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.subjects import event_subject
+from kaiser_common.contract.system_events import SystemEventName
 from kaiser_common.runtime.clock import now_ms
 
 from kaiser_ingest import metrics
@@ -30,7 +31,7 @@ class SystemEvents:
 
     def report(
         self,
-        event: str,
+        event: SystemEventName,
         severity: Severity,
         message: str,
         *,

@@ -8,6 +8,7 @@ from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.schemas.device import Severity
 from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.subjects import event_subject
+from kaiser_common.contract.system_events import SystemEventName
 
 
 def to_event(kind: str, esp_id: str | None, body: BaseModel, event_id: str) -> Outgoing:
@@ -16,7 +17,7 @@ def to_event(kind: str, esp_id: str | None, body: BaseModel, event_id: str) -> O
 
 
 def system_event(
-    event: str,
+    event: SystemEventName,
     message: str,
     at_ms: int,
     *,
@@ -26,7 +27,8 @@ def system_event(
     code: int | None = None,
     details: dict[str, Any] | None = None,
 ) -> Outgoing:
-    """A system_event: what an operator may want to know. `event` is its stable name."""
+    """A system_event: what an operator may want to know. `event` is its stable name;
+    details that a sentence about it needs stand in SYSTEM_EVENTS."""
     body = SystemEvent(
         event=event, severity=severity, message=message, esp_id=esp_id, code=code, details=details or {}, ts=at_ms
     )

@@ -11,15 +11,16 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kaiser_common.contract.schemas.device import Severity
-from kaiser_common.contract.schemas.event import SystemEvent
+from kaiser_common.contract.schemas.event import Fact, SystemEvent
+from kaiser_common.contract.system_events import SystemEventName
 
-STREAM_FILLING = "stream_filling"
-DISK_FILLING = "disk_filling"
-REJECTIONS_MANY = "rejections_many"
-STORE_PAUSED = "store_paused"
+STREAM_FILLING: SystemEventName = "stream_filling"
+DISK_FILLING: SystemEventName = "disk_filling"
+REJECTIONS_MANY: SystemEventName = "rejections_many"
+STORE_PAUSED: SystemEventName = "store_paused"
 """Names of the events, and kinds of the alarms."""
 
-OVER = "conditions_over"
+OVER: SystemEventName = "conditions_over"
 """Name of the event that lists the conditions that do not hold, as [kind, source], in `details.over`."""
 
 AGAIN_EVERY_S = 300.0
@@ -43,10 +44,11 @@ class Bounds:
 
 
 class Seen(NamedTuple):
-    """A figure as it is now, and the message of the event if the condition holds."""
+    """A figure as it is now, and the message of the event if the condition holds, with its facts."""
 
     figure: float
     message: str
+    facts: Mapping[str, Fact] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -74,12 +76,12 @@ class StandingWatch:
             self._all_at_s = now_s
         begun: list[SystemEvent] = []
         over = list(ended) if again else []
-        for key, (figure, message) in seen.items():
+        for key, (figure, message, facts) in seen.items():
             changed, holds = self._judge(key, figure, now_s)
             if not (changed or again):
                 continue
             if holds:
-                begun.append(_holds(key, self.bounds[key.kind].severity, message, now_ms))
+                begun.append(_holds(key, self.bounds[key.kind].severity, message, facts, now_ms))
             else:
                 over.append(key)
         return [*begun, *([_over(over, now_ms)] if over else [])]
@@ -115,8 +117,9 @@ def _is_key(pair: object) -> bool:
     return isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(each, str) for each in pair)
 
 
-def _holds(key: ConditionKey, severity: Severity, message: str, now_ms: int) -> SystemEvent:
-    return SystemEvent(event=key.kind, severity=severity, message=message, details={"source": key.source}, ts=now_ms)
+def _holds(key: ConditionKey, severity: Severity, message: str, facts: Mapping[str, Fact], now_ms: int) -> SystemEvent:
+    details = {"source": key.source, **facts}
+    return SystemEvent(event=key.kind, severity=severity, message=message, details=details, ts=now_ms)
 
 
 def _over(keys: Sequence[ConditionKey], now_ms: int) -> SystemEvent:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from kaiser_common.contract.nearest import nearest
 from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE
@@ -58,6 +58,56 @@ PATTERN_WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Every pattern of a request, as a person would say it (a test compares them with the OpenAPI document)."""
+
+
+VIOLATIONS: Mapping[str, str | None] = MappingProxyType(
+    {
+        "missing": None,
+        "extra_forbidden": None,
+        "greater_than": "gt",
+        "greater_than_equal": "ge",
+        "less_than": "lt",
+        "less_than_equal": "le",
+        "string_too_short": "min_length",
+        "string_too_long": "max_length",
+        "too_short": "min_length",
+        "too_long": "max_length",
+        "literal_error": "expected",
+        "string_pattern_mismatch": None,
+        "string_type": None,
+        "int_type": None,
+        "int_parsing": None,
+        "int_from_float": None,
+        "float_type": None,
+        "float_parsing": None,
+        "finite_number": None,
+        "bool_type": None,
+        "bool_parsing": None,
+        "list_type": None,
+        "dict_type": None,
+        "model_attributes_type": None,
+    }
+)
+"""The rules that a field may break, by pydantic's names, and the name of the limit in its error; None: it has none."""
+
+
+class Violation(NamedTuple):
+    """The rule of a field that a request broke, and its limit."""
+
+    rule: str
+    limit: int | float | str | None = None
+
+
+def violation_of(error: Mapping[str, Any]) -> Violation | None:
+    """The rule that one of pydantic's errors is about; None for those that only its text explains."""
+    rule = str(error["type"])
+    if rule not in VIOLATIONS:
+        return None
+    name = VIOLATIONS[rule]
+    limit = None if name is None else error["ctx"][name]
+    if isinstance(limit, str):
+        limit = limit.replace(" or ", ", ")
+    return Violation(rule, limit if isinstance(limit, int | float | str) else None)
 
 
 def reason_of(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:

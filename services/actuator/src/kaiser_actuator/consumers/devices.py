@@ -140,7 +140,7 @@ class ActuatorMessages:
             event_id=f"emergency-refused-{answer.esp_id}-{answer.received_at}",
             esp_id=answer.esp_id,
             severity="critical",
-            details={"error": answer.error, "actuators": len(pins)},
+            details={"error": answer.error, "actuators": len(pins), "note": why},
         )
         await self._bus.publish_batch([event])
 

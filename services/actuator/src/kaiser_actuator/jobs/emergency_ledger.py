@@ -136,7 +136,12 @@ def _raised_event(stop: Emergency) -> Outgoing:
         event_id=f"emergency-{stop.emergency_id}",
         esp_id=stop.esp_id,
         severity="critical",
-        details={"emergency_id": stop.emergency_id, "gpio": stop.gpio, "raised_by": stop.raised_by},
+        details={
+            "emergency_id": stop.emergency_id,
+            "gpio": stop.gpio,
+            "raised_by": stop.raised_by,
+            "note": stop.reason,
+        },
     )
 
 
@@ -148,7 +153,7 @@ def _cleared_event(stop: Emergency, by: str, reason: str, now: datetime) -> Outg
         event_id=f"emergency-{stop.emergency_id}-cleared",
         esp_id=stop.esp_id,
         severity="warning",
-        details={"emergency_id": stop.emergency_id, "gpio": stop.gpio, "cleared_by": by},
+        details={"emergency_id": stop.emergency_id, "gpio": stop.gpio, "cleared_by": by, "note": reason},
     )
 
 
@@ -160,7 +165,7 @@ def _not_cleared_event(stop: Emergency, text: str, now: datetime) -> Outgoing:
         event_id=f"emergency-{stop.emergency_id}-{stop.number}-not-cleared",
         esp_id=stop.esp_id,
         severity="critical",
-        details={"emergency_id": stop.emergency_id},
+        details={"emergency_id": stop.emergency_id, "reason": text},
     )
 
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from kaiser_common.contract.alarm_kinds import ALARM_FACTS, AlarmKind, facts_among
 from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO
 from kaiser_common.contract.schemas.event import (
     ActuatorAlertEvent,
     ActuatorResponseEvent,
     AlarmSeverity,
     ConfigResponseEvent,
+    Fact,
     LogicExecutionEvent,
     SystemEvent,
 )
@@ -26,6 +28,7 @@ from kaiser_common.contract.standing import (
     STREAM_FILLING,
     over_of,
 )
+from kaiser_common.contract.system_events import SYSTEM_EVENTS
 from kaiser_common.contract.topics import MOCK_PREFIX, SIMULATED_PREFIX, TXT
 
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
@@ -33,7 +36,7 @@ from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
 _SEVERITY: Mapping[str, AlarmSeverity] = MappingProxyType(
     {"critical": "critical", "error": "warning", "warning": "warning", "info": "info"}
 )
-COMMAND_FAILED = "command_failed"
+COMMAND_FAILED: AlarmKind = "command_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ BEGINS: Mapping[str, _Begins] = MappingProxyType(
 )
 """By the name of the system_event."""
 
+_NAMES: Mapping[str, tuple[str, ...]] = SYSTEM_EVENTS  # type: ignore[assignment]  # any text may be asked for
+
 ENDS: Mapping[str, tuple[str, Callable[[SystemEvent], str]]] = MappingProxyType(
     {
         "device_online": ("device_offline", lambda event: event.esp_id or ""),
@@ -143,6 +148,7 @@ def of_system_event(event: SystemEvent) -> Iterator[Finding]:
         event.ts,
         esp_id=event.esp_id,
         momentary=begins.momentary,
+        facts=facts_among(event.details, _NAMES.get(event.event, ())),
     )
 
 
@@ -153,13 +159,14 @@ def of_response(event: ActuatorResponseEvent) -> Iterator[Finding]:
     if event.success:
         yield Clear(Key(COMMAND_FAILED, f"{event.esp_id}/{event.gpio}"), event.ts)
         return
-    yield command_failed(event.esp_id, event.gpio, event.command, event.message, event.ts)
+    yield command_failed(event.esp_id, event.gpio, event.command, event.state, event.message, event.ts)
 
 
-def command_failed(esp_id: str, gpio: int, command: str, reason: str | None, at: int) -> Raise:
-    """A command of an actuator did not succeed."""
+def command_failed(esp_id: str, gpio: int, command: str, state: str | None, reason: str | None, at: int) -> Raise:
+    """A command of an actuator did not succeed; state: how it ended."""
     text = f"{command} on gpio {gpio} of {esp_id} failed" + (f": {reason}" if reason else "")
-    return Raise(Key(COMMAND_FAILED, f"{esp_id}/{gpio}"), "warning", text, at, esp_id=esp_id, gpio=gpio)
+    facts = _facts(COMMAND_FAILED, command=command, state=state, reason=reason)
+    return Raise(Key(COMMAND_FAILED, f"{esp_id}/{gpio}"), "warning", text, at, esp_id=esp_id, gpio=gpio, facts=facts)
 
 
 def of_alert(event: ActuatorAlertEvent) -> Iterator[Finding]:
@@ -176,6 +183,7 @@ def of_alert(event: ActuatorAlertEvent) -> Iterator[Finding]:
         esp_id=event.esp_id,
         gpio=None if whole else event.gpio,
         momentary=True,
+        facts=_facts("actuator_alert", alert_type=event.alert_type, note=event.message),
     )
 
 
@@ -187,7 +195,8 @@ def of_config(event: ConfigResponseEvent) -> Iterator[Finding]:
     elif event.status in _FAILED_PUSH:
         text = f"the configuration of {event.esp_id}: {event.status}"
         text = f"{text}: {event.message}" if event.message else text
-        yield Raise(key, "warning", text, event.ts, esp_id=event.esp_id)
+        facts = _facts("config_failed", status=event.status, reason=event.message)
+        yield Raise(key, "warning", text, event.ts, esp_id=event.esp_id, facts=facts)
 
 
 def of_execution(event: LogicExecutionEvent) -> Iterator[Finding]:
@@ -197,7 +206,8 @@ def of_execution(event: LogicExecutionEvent) -> Iterator[Finding]:
         yield Clear(key, event.ts)
     elif event.outcome == "failed":
         text = f"rule {event.rule_name!r} failed" + (f": {event.reason}" if event.reason else "")
-        yield Raise(key, "warning", text, event.ts, esp_id=event.esp_id)
+        facts = _facts("rule_failed", rule_name=event.rule_name, reason=event.reason)
+        yield Raise(key, "warning", text, event.ts, esp_id=event.esp_id, facts=facts)
 
 
 def is_of_left_environment(finding: Raise) -> bool:
@@ -227,6 +237,10 @@ _WITH_END = frozenset(
         *(kind for kind, _ in ENDS.values()),
     }
 )
+
+
+def _facts(kind: AlarmKind, **facts: object) -> dict[str, Fact]:
+    return facts_among(facts, ALARM_FACTS[kind])
 
 
 def _as_kind(name: str) -> str:

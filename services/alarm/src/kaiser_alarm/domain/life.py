@@ -10,12 +10,12 @@ unacknowledged), closed (normal). Shelving is beside the state: it silences an a
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
 from kaiser_common.contract.schemas.api.alarms import Alarm
-from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmStep
+from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmStep, Fact
 
 MAX_MESSAGE = 500
 RANK = {"info": 0, "warning": 1, "critical": 2}
@@ -30,7 +30,8 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """A condition holds. momentary: nothing will report its end."""
+    """A condition holds. momentary: nothing will report its end. facts: the figures and words of `message` by name, as
+    ALARM_FACTS lists them."""
 
     key: Key
     severity: AlarmSeverity
@@ -41,6 +42,7 @@ class Raise:
     sensor_type: str | None = None
     address: str | None = None
     momentary: bool = False
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def raised(alarm: Alarm | None, found: Raise, origin: str) -> LifeStep | None:
             severity=found.severity,
             state="raised",
             message=_stored(found.message),
+            facts=dict(found.facts),
             esp_id=found.esp_id,
             gpio=found.gpio,
             sensor_type=found.sensor_type,
@@ -110,6 +113,7 @@ def raised(alarm: Alarm | None, found: Raise, origin: str) -> LifeStep | None:
         state="raised",
         severity=found.severity if worse or not is_active(alarm) else alarm.severity,
         message=_stored(found.message),
+        facts=dict(found.facts),
         times=alarm.times + (not is_active(alarm)),
         last_raised_at=found.at,
         acknowledged_at=None,

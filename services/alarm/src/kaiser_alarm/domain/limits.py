@@ -100,6 +100,7 @@ class LimitWatch:
             gpio=self.sensor.gpio,
             sensor_type=self.sensor.sensor_type,
             address=self.sensor.address or None,
+            facts={"value": value, "limit": limit, **({"unit": unit} if unit else {})},
         )
 
 

@@ -9,6 +9,7 @@ The conditions of a device that was removed from the registry end with it.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from kaiser_common.contract.alarm_kinds import ALARM_FACTS, AlarmKind, facts_among
 from kaiser_common.contract.schemas.api.actuators import Emergency, FailedCommands
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.devices import Device
@@ -21,7 +22,8 @@ from kaiser_alarm.domain.limits import Sensor
 from kaiser_alarm.domain.readings import Watch
 
 _OF_SENSORS = ("sensor_silent", "sensor_fault", "limit_hi_hi", "limit_hi", "limit_lo", "limit_lo_lo")
-STOP, OFFLINE = "stop_in_force", "device_offline"
+STOP: AlarmKind = "stop_in_force"
+OFFLINE: AlarmKind = "device_offline"
 _OF_DEVICES = frozenset({*_OF_SENSORS, OFFLINE, COMMAND_FAILED, "config_failed"})
 
 
@@ -44,7 +46,9 @@ def of_stops(stops: Iterable[Emergency], alarms: Mapping[Key, Alarm], at: int) -
         target = _target(stop)
         held.add(target)
         text = f"{stop.raised_by} stopped {'everything' if target == 'all' else target}: {stop.reason}"
-        yield Raise(Key(STOP, target), "critical", text, at, esp_id=stop.esp_id, gpio=stop.gpio)
+        said = {"gpio": stop.gpio, "raised_by": stop.raised_by, "note": stop.reason}
+        facts = facts_among(said, ALARM_FACTS[STOP])
+        yield Raise(Key(STOP, target), "critical", text, at, esp_id=stop.esp_id, gpio=stop.gpio, facts=facts)
     yield from _over(alarms, (STOP,), held, at)
 
 
@@ -65,7 +69,7 @@ def of_commands(failed: FailedCommands, alarms: Mapping[Key, Alarm], at: int) ->
     holding: set[str] = set()
     for one in failed.items:
         holding.add(f"{one.esp_id}/{one.gpio}")
-        yield command_failed(one.esp_id, one.gpio, one.command, one.message or one.state_reason, at)
+        yield command_failed(one.esp_id, one.gpio, one.command, one.state, one.message or one.state_reason, at)
     if failed.complete:
         yield from _over(alarms, (COMMAND_FAILED,), holding, at)
 

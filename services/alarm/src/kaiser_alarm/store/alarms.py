@@ -210,7 +210,7 @@ async def _kinds(connection: Connection, since: datetime) -> list[AlarmKindCount
 
 def _row(alarm: Alarm) -> dict[str, Any]:
     found = alarm.model_dump()
-    return {**found, **{each: _time(found[each]) for each in _TIMES}}
+    return {**found, **{each: _time(found[each]) for each in _TIMES}, "facts": Jsonb(alarm.facts)}
 
 
 def _time(ms: int | None) -> datetime | None:

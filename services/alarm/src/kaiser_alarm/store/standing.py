@@ -48,7 +48,9 @@ async def spans(connection: Connection, query: AlarmSpansQuery, from_at: datetim
             f"""
             {_EDGES.format(narrowed=_OF_SPANS)}
             SELECT alarm_id, alarm ->> 'kind' AS kind, alarm ->> 'source' AS source, severity,
-                   alarm ->> 'message' AS message, alarm ->> 'esp_id' AS esp_id,
+                   alarm ->> 'message' AS message, coalesce(alarm -> 'facts', '{{}}') AS facts,
+                   alarm ->> 'esp_id' AS esp_id, (alarm ->> 'gpio')::int AS gpio,
+                   alarm ->> 'sensor_type' AS sensor_type,
                    (extract(epoch FROM at) * 1000)::bigint AS begun_at,
                    (extract(epoch FROM ended_at) * 1000)::bigint AS ended_at
             FROM edges WHERE {_TOUCHES} AND (%(severity)s::text IS NULL OR severity = %(severity)s)

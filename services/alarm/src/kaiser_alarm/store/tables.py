@@ -46,6 +46,7 @@ alarms = Table(
     Column("closed_at", TIME),
     Column("shelved_until", TIME),
     Column("shelved_by", Text),
+    Column("facts", JSONB, nullable=False, server_default=text("'{}'")),
     CheckConstraint("severity IN ('critical', 'warning', 'info')", name="alarms_severity_check"),
     CheckConstraint("state IN ('raised', 'acknowledged', 'cleared', 'closed')", name="alarms_state_check"),
 )

@@ -149,7 +149,7 @@ async def _note_error(connection: Connection, error: DeviceError, changes: Devic
             esp_id=error.esp_id,
             severity=error.severity,
             code=error.error_code,
-            details={"error_code": error.error_code, "category": error.category},
+            details={"error_code": error.error_code, "category": error.category, "note": error.message},
             event_id=f"device_error-{error.esp_id}-{error.ts}-{error.error_code}-{digest}",
         )
     )

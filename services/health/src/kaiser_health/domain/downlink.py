@@ -6,26 +6,11 @@ from typing import Any, Literal
 
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.devices import SYSTEM_COMMANDS
 from kaiser_common.contract.schemas.device import DeviceConfig
 from kaiser_common.contract.topics import Kind
 
 Generation = Literal["A", "B"]
-
-COMMANDS: Mapping[Generation, tuple[str, ...]] = {
-    "A": ("factory_reset",),
-    "B": (
-        "status",
-        "diagnostics",
-        "get_config",
-        "safe_mode",
-        "exit_safe_mode",
-        "set_log_level",
-        "set_emergency_token",
-        "onewire/scan",
-        "factory_reset",
-    ),
-}
-"""The system commands that each generation's firmware knows, in lower case."""
 
 SET_TOKEN = "set_emergency_token"
 SCAN = "onewire/scan"
@@ -67,7 +52,7 @@ def config_payload(config: DeviceConfig) -> dict[str, Any]:
 
 def check_command(generation: Generation, command: str, confirm: bool) -> None:
     """RpcError 422 (5204) for a command that the device's firmware does not know, or a reset without confirmation."""
-    known = COMMANDS[generation]
+    known = SYSTEM_COMMANDS[generation]
     if command not in known:
         text = f"firmware generation {generation} does not know {command!r}: it knows {', '.join(known)}"
         raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, text, "command")

@@ -13,6 +13,7 @@ from kaiser_common.contract.schemas.event import (
     EspHealthEvent,
     ZoneAssignmentEvent,
 )
+from kaiser_common.contract.system_events import SystemEventName
 from kaiser_common.contract.times import ms_of
 from kaiser_common.contract.topics import Kind, build
 
@@ -31,7 +32,7 @@ _ZONE_STATUS: Mapping[str, Literal["pending", "assigned", "failed", "timeout"]] 
 
 def transition_event(transition: Transition, now: datetime) -> Outgoing:
     """system_event of a device that came online or went offline."""
-    name = "device_online" if transition.online else "device_offline"
+    name: SystemEventName = "device_online" if transition.online else "device_offline"
     reasons = {"heard": "was heard again", "will": "lost its connection", "silence": "was silent for its timeout"}
     return system_event(
         name,
@@ -102,6 +103,7 @@ def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingPro
             ts=_ms(now),
         )
         return to_event("zone_assignment", push.esp_id, zone, event_id)
+    name: SystemEventName
     command: str | None
     if push.kind == "subzone":
         name, command = "subzone", f"{push.payload['action']} {push.payload['subzone_id']}"
@@ -132,7 +134,7 @@ def reboot_event(esp_id: str, heartbeat: Heartbeat, now: datetime) -> Outgoing:
         ms_of(now),
         esp_id=esp_id,
         severity="warning",
-        details={"uptime": heartbeat.uptime, "reset_reason": heartbeat.reset_reason},
+        details={"uptime": heartbeat.uptime, "reset_reason": heartbeat.reset_reason, "note": heartbeat.reset_reason},
         event_id=f"device_rebooted-{esp_id}-{heartbeat.received_at}",
     )
 
@@ -167,7 +169,12 @@ def intent_event(intent: Intent, now: datetime) -> Outgoing:
         ms_of(now),
         esp_id=intent.esp_id,
         severity="warning" if failed else "info",
-        details={"correlation_id": intent.correlation_id, "code": intent.code, "outcome": intent.outcome},
+        details={
+            "correlation_id": intent.correlation_id,
+            "code": intent.code,
+            "outcome": intent.outcome,
+            "note": intent.reason,
+        },
         event_id=f"intent-{intent.esp_id}-{intent.correlation_id}-{intent.outcome}-{intent.received_at}",
     )
 

@@ -125,4 +125,5 @@ class ConnectAttempts:
                 f"the MQTT broker cannot be used, one try a minute: {self.last_error}",
                 code=Code.CIRCUIT_OPEN,
                 source=self._source,
+                reason=self.last_error,
             )

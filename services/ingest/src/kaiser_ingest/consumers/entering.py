@@ -70,4 +70,6 @@ class EnvironmentEntry:
         found = self._environments.current if self._environments is not None else None
         if found is not None and self._factory is not None and self._factory.reads:
             text = f"the factory's environment is {found.env} ({found.kind}), epoch {found.epoch}"
-            self._events.report("factory_environment_switched", "info", text, env=found.env, epoch=found.epoch)
+            self._events.report(
+                "factory_environment_switched", "info", text, env=found.env, kind=found.kind, epoch=found.epoch
+            )

@@ -23,6 +23,7 @@ from kaiser_common.contract.errors import Code, line_of
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
 from kaiser_common.contract.subjects import rejected_subject, replay_rejected_subject
+from kaiser_common.contract.system_events import SystemEventName
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_factory_dialect.commands import SEND_WITHIN_MS
@@ -263,17 +264,22 @@ class FactoryExit:
         left = environment is not None and (message.env, message.epoch) != (environment.env, environment.epoch)
         outcome: ReceiptOutcome = "expired" if late else "refused"
         metrics.FACTORY_SENT.labels(ready.lane, "abandoned" if left and not late else outcome).inc()
-        event = "factory_command_abandoned" if late or left else "factory_lane_breach"
+        event: SystemEventName = "factory_command_abandoned" if late or left else "factory_lane_breach"
         severity: Literal["warning", "critical"] = "warning" if late or left else "critical"
         await self._rejected(ready, event, severity, outcome, why)
 
     async def _rejected(
-        self, ready: _Ready, event: str, severity: Literal["warning", "critical"], outcome: ReceiptOutcome, why: str
+        self,
+        ready: _Ready,
+        event: SystemEventName,
+        severity: Literal["warning", "critical"],
+        outcome: ReceiptOutcome,
+        why: str,
     ) -> None:
         """Publish an event, report it to the journal, and store the message in REJECTED."""
         message = ready.message
         text = f"a message for {message.topic[:128]} was not sent: {why}"
-        self._events.report(event, severity, text, code=Code.PERMISSION_DENIED, topic=message.topic[:128])
+        self._events.report(event, severity, text, code=Code.PERMISSION_DENIED, topic=message.topic[:128], reason=why)
         await self._say(ready, outcome, why)
         await self._reject(ready.delivery, message.topic, Code.PERMISSION_DENIED, why, message.replay_id)
 

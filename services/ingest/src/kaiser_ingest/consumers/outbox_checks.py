@@ -15,6 +15,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.event import OutboxMessage, RejectedMessage
 from kaiser_common.contract.subjects import INGEST_URGENT, rejected_subject
+from kaiser_common.contract.system_events import SystemEventName
 from kaiser_common.contract.topics import is_esp_id
 from kaiser_common.runtime.clock import now_ms
 from pydantic import ValidationError
@@ -130,6 +131,7 @@ class OutboxChecks:
             esp_id=_esp_id(delivery.subject),
             topic=message.topic[:128],
             subject=delivery.subject[:128],
+            reason=refused.detail,
         )
         await self.reject(delivery, message.topic, refused.code, refused.detail)
 
@@ -166,7 +168,9 @@ class OutboxChecks:
         self._report(expired, "mqtt_message_expired", text, Code.PUBLISH_FAILED)
         return await self._without(waiting, expired)
 
-    def _report(self, left_out: Sequence[WaitingMessage], event: str, text: str, code: Code | None = None) -> None:
+    def _report(
+        self, left_out: Sequence[WaitingMessage], event: SystemEventName, text: str, code: Code | None = None
+    ) -> None:
         for each in left_out:
             topic, esp_id = each.message.topic, _esp_id(each.delivery.subject)
             self.show(each, Fate("withheld", code=None if code is None else int(code), reason=text))

@@ -174,7 +174,9 @@ class MqttSession:
             if await self.connection(self._settings.mqtt_switch_s) is not None:
                 await self._kept.remember_profile(name)
                 metrics.PROFILE_SWITCHES.labels("done").inc()
-                self._events.report("mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", old=old)
+                self._events.report(
+                    "mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", profile=name, old=old
+                )
                 self._entry.report()
                 return
             reason = self.last_error
@@ -185,6 +187,9 @@ class MqttSession:
                 "error",
                 f"profile {name} could not be connected, back to {old}: {reason}",
                 code=Code.BROKER_UNAVAILABLE,
+                profile=name,
+                old=old,
+                reason=reason,
             )
             raise SwitchFailed(reason)
 

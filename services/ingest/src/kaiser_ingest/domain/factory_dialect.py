@@ -15,6 +15,7 @@ from kaiser_common.contract.schemas.api.messages import RetainedTopic
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.system_events import SystemEventName
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import LARGE_BYTES, SMALL_BYTES
 from kaiser_factory_dialect.filters import covers, minimal_cover, subscriptions
@@ -47,7 +48,7 @@ _MOST_TAKEN = 16_384
 _ELSEWHERE: Final = "elsewhere"
 """Why a message of the factory is ignored that another ingest keeps."""
 
-Warn = Callable[[str, str, str], None]
+Warn = Callable[[SystemEventName, str, str], None]
 """Called with the name of a system event, its sentence and the topic."""
 
 

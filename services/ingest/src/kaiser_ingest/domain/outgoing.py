@@ -19,6 +19,7 @@ from kaiser_common.contract.subjects import (
     pack_subject,
     rejected_subject,
 )
+from kaiser_common.contract.system_events import SystemEventName
 from kaiser_common.contract.topics import is_downlink
 from pydantic_core import to_json
 
@@ -138,7 +139,7 @@ def unknown_alert(rejection: Rejection, topic: str, received_at_ms: int, deliver
 
 
 def _alert_event(
-    name: str, text: str, rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str
+    name: SystemEventName, text: str, rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str
 ) -> Outgoing:
     event = SystemEvent(
         event=name,
@@ -146,7 +147,11 @@ def _alert_event(
         message=text,
         esp_id=rejection.esp_id,
         code=rejection.code,
-        details={"topic": topic[:MAX_TOPIC_CHARACTERS], "payload": rejection.payload[:512].decode(errors="replace")},
+        details={
+            "topic": topic[:MAX_TOPIC_CHARACTERS],
+            "payload": rejection.payload[:512].decode(errors="replace"),
+            "reason": rejection.detail,
+        },
         ts=received_at_ms,
     )
     subject = event_subject("system_event", rejection.esp_id)

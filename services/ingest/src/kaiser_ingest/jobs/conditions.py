@@ -57,7 +57,9 @@ async def watch_conditions(
         published = sum(number for (_, result), number in finished.items() if result is Result.PUBLISHED)
         share = window.look(time.monotonic(), rejected, rejected + published)
         message = f"{share.rejected} of {share.messages} messages of the last five minutes were rejected"
-        seen[ConditionKey(REJECTIONS_MANY, settings.source)] = Seen(share.share, message)
+        seen[ConditionKey(REJECTIONS_MANY, settings.source)] = Seen(
+            share.share, message, {"percent": _percent(share.share)}
+        )
         if settings.ingest_disk_free > 0:
             seen |= await asyncio.to_thread(disk_seen, settings.state_dir)
         if holder.is_holding:
@@ -82,7 +84,9 @@ def bounds_of(settings: IngestSettings) -> Mapping[str, Bounds]:
 def streams_seen(fills: Mapping[str, float]) -> dict[ConditionKey, Seen]:
     """The fill of each stream."""
     return {
-        ConditionKey(STREAM_FILLING, name): Seen(fill, f"stream {name} is {fill:.0%} full; full, it refuses messages")
+        ConditionKey(STREAM_FILLING, name): Seen(
+            fill, f"stream {name} is {fill:.0%} full; full, it refuses messages", {"percent": _percent(fill)}
+        )
         for name, fill in fills.items()
     }
 
@@ -100,4 +104,8 @@ def disk_seen(folder: Path) -> dict[ConditionKey, Seen]:
     room = usage.used + usage.free
     used = usage.used / room if room else 0.0
     message = f"the disk of ingest is {used:.0%} full: {usage.free / 1e9:.1f} GB are left"
-    return {ConditionKey(DISK_FILLING): Seen(used, message)}
+    return {ConditionKey(DISK_FILLING): Seen(used, message, {"percent": _percent(used)})}
+
+
+def _percent(share: float) -> int:
+    return round(share * 100)

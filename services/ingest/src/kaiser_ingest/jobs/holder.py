@@ -89,7 +89,12 @@ class SessionHolder:
     def _disconnect(self) -> None:
         """At once: the next holder may have the session already."""
         self._session.abort()
-        self._events.report("ingest_lease_lost", "warning", f"ingest disconnected from MQTT: {self._lease.lost}")
+        self._events.report(
+            "ingest_lease_lost",
+            "warning",
+            f"ingest disconnected from MQTT: {self._lease.lost}",
+            reason=str(self._lease.lost),
+        )
 
     async def _connect(self) -> None:
         """Hold the session, once what the holder before has stored is known: the broker may deliver it again."""

@@ -9,6 +9,7 @@ from kaiser_common.contract.schemas.api.rules import AlarmAction
 from kaiser_common.contract.schemas.device import Severity
 from kaiser_common.contract.schemas.event import LogicExecutionEvent
 from kaiser_common.contract.subjects import execution_subject
+from kaiser_common.contract.system_events import SystemEventName
 
 from kaiser_logic.domain.effects import Suppressed
 from kaiser_logic.domain.ends import RuleEnd
@@ -93,7 +94,7 @@ def notification(rule: Rule, running: Running, path: str, message: str, severity
 
 def rule_alarm(rule: Rule, running: Running, path: str, action: AlarmAction, now_ms: int) -> Outgoing:
     """The system_event that raises or clears the alarm of a name."""
-    name = "rule_alarm_raised" if action.do == "raise" else "rule_alarm_cleared"
+    name: SystemEventName = "rule_alarm_raised" if action.do == "raise" else "rule_alarm_cleared"
     message = action.message or f"rule {rule.name!r} clears the alarm {action.name}"
     details = {
         "name": action.name,

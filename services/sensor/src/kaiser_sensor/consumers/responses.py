@@ -54,7 +54,7 @@ def _event(response: SensorResponse) -> Outgoing:
         message=f"{response.esp_id} {done} on gpio {response.gpio}"
         + (f": {response.message}" if response.message else ""),
         esp_id=response.esp_id,
-        details={"gpio": response.gpio, "request_id": response.request_id},
+        details={"gpio": response.gpio, "request_id": response.request_id, "note": response.message},
         ts=response.ts,
     )
     return Outgoing(

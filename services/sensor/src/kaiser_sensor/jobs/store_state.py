@@ -24,6 +24,6 @@ class StoreState:
         """Publish what has changed. BusUnavailable: an event may be lost, and comes again within five minutes."""
         paused_s = self._paused_s()
         message = f"no reading could be stored for {paused_s:.0f} s; they wait in the stream SENSORS"
-        seen = {ConditionKey(STORE_PAUSED, SOURCE): Seen(paused_s, message)}
+        seen = {ConditionKey(STORE_PAUSED, SOURCE): Seen(paused_s, message, {"paused_s": round(paused_s)})}
         for event in self._watch.events(seen, time.monotonic(), now_ms()):
             await self._bus.publish(event_subject("system_event", None), event.model_dump_json().encode())

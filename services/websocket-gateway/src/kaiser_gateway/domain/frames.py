@@ -8,6 +8,7 @@ import structlog
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.pack import LINE_NUMBERS, NotAPack, seq_of
 from kaiser_common.contract.subjects import NO_DEVICE, is_packed
+from kaiser_common.contract.system_events import SystemEventName
 from pydantic_core import from_json, to_json
 from websockets.frames import Frame, Opcode
 
@@ -148,7 +149,7 @@ def answer(kind: str, timestamp_s: float, data: dict[str, Any] | None = None) ->
     return to_json({"type": kind, "timestamp": round(timestamp_s, 3), "data": data or {}})
 
 
-def notice(event: str, message: str, timestamp_s: float, **details: Any) -> bytes:
+def notice(event: SystemEventName, message: str, timestamp_s: float, **details: Any) -> bytes:
     """A system_event for one client alone, so it has no seq."""
     data = {
         "event": event,

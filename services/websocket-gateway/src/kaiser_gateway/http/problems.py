@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from kaiser_common.bus.rpc import NotRunning, RpcError
 from kaiser_common.contract.errors import ERRORS, Code, CodeRow, codes_of, line_of
 from kaiser_common.contract.nearest import nearest
-from kaiser_common.contract.wording import first_of, reason_of
+from kaiser_common.contract.wording import Violation, first_of, reason_of, violation_of
 from kaiser_common.runtime.database import UNAVAILABLE
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -32,7 +32,8 @@ _CODE_OF_STATUS = {
 
 
 class ProblemDocument(BaseModel):
-    """The body of every error. `code` is one of the stable error codes."""
+    """The body of every error. `code` is one of the stable error codes. `rule` and
+    `limit`: the rule that `field` broke, such as `greater_than_equal` and 60, for a text in another language."""
 
     type: str = "about:blank"
     title: str
@@ -40,6 +41,8 @@ class ProblemDocument(BaseModel):
     detail: str
     code: int
     field: str | None = None
+    rule: str | None = None
+    limit: int | float | str | None = None
     request_id: str | None = None
 
 
@@ -87,6 +90,7 @@ def problem(
     detail: str,
     *,
     field: str | None = None,
+    broken: Violation | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """A problem as a response."""
@@ -96,6 +100,8 @@ def problem(
         detail=detail,
         code=code,
         field=field,
+        rule=broken and broken.rule,
+        limit=broken and broken.limit,
         request_id=getattr(request.state, "request_id", None),
     )
     return JSONResponse(
@@ -134,7 +140,8 @@ def install(app: FastAPI) -> None:
         field = ".".join(str(part) for part in first["loc"][1:]) or None
         code = Code.MISSING_REQUIRED_FIELD if first["type"] == "missing" else Code.FIELD_TYPE_MISMATCH
         known = await _known(request, first["loc"]) if first["type"] == "extra_forbidden" else ()
-        return problem(request, 422, code, f"{field or 'request'}: {reason_of(first, known)}", field=field)
+        detail = f"{field or 'request'}: {reason_of(first, known)}"
+        return problem(request, 422, code, detail, field=field, broken=violation_of(first))
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

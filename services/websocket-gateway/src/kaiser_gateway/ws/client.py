@@ -120,7 +120,9 @@ class Client:
             self.close(4001, "the token has expired")
         elif left_s <= _WARN_BEFORE_S and not self._warned:
             self._warned = True
-            self._note(notice("token_expiring", f"the token expires in {left_s:.0f} s", time.time()))
+            self._note(
+                notice("token_expiring", f"the token expires in {left_s:.0f} s", time.time(), left_s=round(left_s))
+            )
         count = self._outlet.conflated()
         if count:
             metrics.CONFLATED.inc(count)

@@ -35,6 +35,8 @@ EventType = Literal[
 AlarmSeverity = Literal["critical", "warning", "info"]
 AlarmState = Literal["raised", "acknowledged", "cleared", "closed"]
 AlarmStep = Literal["raised", "raised_again", "acknowledged", "cleared", "closed", "shelved", "unshelved"]
+Fact = str | int | float
+"""A figure or word of an alarm that its sentence may use (kaiser_common.contract.alarm_kinds)."""
 
 
 class SensorDataEvent(BaseModel):
@@ -212,7 +214,8 @@ class AlarmEvent(BaseModel):
     """An alarm after a step of its life; each step is one event. `alarm_id` and `step` together name it; ts in ms.
 
     state: raised, acknowledged (and the condition still holds), cleared (it holds no more, nobody has acknowledged),
-    closed (in the history). shelved_until: in ms, None not shelved. times: how often the condition began.
+    closed (in the history). shelved_until: in ms, None not shelved. times: how often the condition began. facts: the
+    figures and words of `message` by name, for a sentence in another language; which ones depends on the kind.
     """
 
     model_config = FROZEN
@@ -226,6 +229,7 @@ class AlarmEvent(BaseModel):
     severity: AlarmSeverity
     state: AlarmState
     message: str
+    facts: dict[str, Fact] = {}
     esp_id: str | None = None
     gpio: int | None = None
     sensor_type: str | None = None

@@ -1,9 +1,10 @@
 /** The number of open alarms, read every now and then and whenever an event reports one. */
 
 import { Problem } from "./api.js";
+import { alarmText } from "./sentences.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
-import { t, word } from "./texts.js";
+import { t } from "./texts.js";
 
 const AT_MOST_EVERY_MS = 1000;
 const BEGINS = new Set(["raised", "raised_again"]);
@@ -13,9 +14,6 @@ export const begun = (batch) =>
   batch
     .filter(({ type, data }) => type === "alarm" && BEGINS.has(data.what) && data.severity !== "info" && !data.shelved_until)
     .map(({ data }) => data);
-
-/** What an alarm is about, in words: device_offline → "device offline". */
-export const kindText = (kind) => word(kind, "alarm_kind", kind.replaceAll("_", " "));
 
 /** What a list of alarms without any says. Filters other than `shown` narrow it: then it knows nothing of the others. */
 export function emptyText({ shown, ...others }) {
@@ -49,7 +47,7 @@ export function openAlarms({ api, feed, onBegun }) {
 /** What a toast says of alarms that began together. */
 export function toastOf(alarms) {
   const [first] = alarms;
-  const text = t("alarms.alarm", { message: first.message });
+  const text = t("alarms.alarm", { message: alarmText(first) });
   return {
     text: alarms.length > 1 ? t("alarms.and_more", { text, it: alarms.length - 1 }) : text,
     kind: alarms.some(({ severity }) => severity === "critical") ? "bad" : "warn",

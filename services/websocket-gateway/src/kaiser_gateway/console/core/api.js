@@ -1,5 +1,6 @@
 /** Requests to Kaiser's REST API, with the session's token; every failure is a Problem. */
 
+import { problemText } from "./problems.js";
 import { t } from "./texts.js";
 
 const TIMEOUT_MS = 30_000;
@@ -8,11 +9,13 @@ const AGAIN_MS = 500;
 const UNAUTHORIZED = 401;
 const ENDS_SESSION = [UNAUTHORIZED, 403, 422]; // answers to a refresh token after which there is no session
 
-/** Why a request failed: the members of RFC 9457 with Kaiser's code; status 0 when no answer came. */
+/** Why a request failed: the members of RFC 9457 with Kaiser's code; status 0 when no answer came. `message` is in the
+ *  language of the console, `detail` as the server wrote it. */
 export class Problem extends Error {
-  constructor({ status = 0, code = null, title = "", detail = "", field = null, request_id: requestId = null }) {
-    super(detail || title || `HTTP ${status}`);
-    Object.assign(this, { status, code, title, field, requestId });
+  constructor({ status = 0, code = null, title = "", detail = "", field = null, rule = null, limit = null, request_id: requestId = null }) {
+    const said = detail || title || `HTTP ${status}`;
+    super(problemText({ status, code, rule, limit }, said));
+    Object.assign(this, { status, code, title, detail: said, field, rule, limit, requestId });
   }
 }
 

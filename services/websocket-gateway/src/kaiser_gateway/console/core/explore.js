@@ -2,6 +2,7 @@
 
 import { sensorName } from "./names.js";
 import { sensorKey } from "./overview.js";
+import { alarmText } from "./sentences.js";
 import { dateTime } from "./times.js";
 import { t, word } from "./texts.js";
 
@@ -61,8 +62,9 @@ export function marksOf({ spans = [], histories = [], starts = [], areAll = true
 }
 
 /** A time in which the condition of an alarm held; one that began before the chart begins with it. */
-function ofSpan({ kind, severity, message, begun_at: begun, ended_at: ended }, fromMs, toMs) {
-  const said = `${word(severity)}: ${message}`;
+function ofSpan(span, fromMs, toMs) {
+  const { kind, severity, begun_at: begun, ended_at: ended } = span;
+  const said = `${word(severity)}: ${alarmText(span)}`;
   const text = ended === null ? t("explore.still_stands", { message: said }) : t("explore.from_until", { message: said, end: dateTime(ended) });
   return {
     ts: Math.max(begun, fromMs),
@@ -76,7 +78,7 @@ function ofSpan({ kind, severity, message, begun_at: begun, ended_at: ended }, f
 const ofHistory = ({ name, items }) =>
   [...new Map(items.filter(({ kind }) => kind === "command").sort((one, other) => other.ts - one.ts)
     .map((item) => [item.command_id ?? item.ts, item])).values()]
-    .map(({ ts, command, actor }) => ({ ts, until: null, kind: "command", text: t("explore.to", { command, name, it: actor ? t("common.by", { actor }) : "" }) }));
+    .map(({ ts, command, actor }) => ({ ts, until: null, kind: "command", text: t("explore.to", { command: word(command, "switch"), name, it: actor ? t("common.by", { actor }) : "" }) }));
 
 /** Processes of Kaiser that started within two minutes are one deployment. */
 function ofStarts(found) {

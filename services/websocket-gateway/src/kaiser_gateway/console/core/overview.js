@@ -1,8 +1,8 @@
 /** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
 
 import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
-import { kindText } from "./alarms.js";
 import { filterParts } from "./list_filters.js";
+import { alarmText, kindText } from "./sentences.js";
 import { t } from "./texts.js";
 
 const BAD = new Set(["bad", "error"]);
@@ -98,7 +98,7 @@ const COMMAND_FAILED = "command_failed";
 
 /** What went wrong with an actuator's last command, by "esp_id/gpio". */
 const failedCommands = (alarms) => new Map(
-  alarms.filter(({ kind }) => kind === COMMAND_FAILED).map((alarm) => [`${alarm.esp_id}/${alarm.gpio}`, alarm.message]));
+  alarms.filter(({ kind }) => kind === COMMAND_FAILED).map((alarm) => [`${alarm.esp_id}/${alarm.gpio}`, alarmText(alarm)]));
 
 /** Zones with their devices, sensors and actuators; what has trouble is in front, else by position and name. */
 export function zonesOf({ devices, sensors, actuators, alarms = [], zones: listed = [] }, nowMs) {

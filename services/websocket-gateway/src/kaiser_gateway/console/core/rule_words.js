@@ -1,6 +1,6 @@
 /** Rules in words, and the names that are suggested for a rule and its alarms; pure. */
 
-import { kindText } from "./alarms.js";
+import { kindText } from "./sentences.js";
 import { durationText } from "./durations.js";
 import { actuatorName, actuatorKey, deviceName, sensorName, sensorOf } from "./names.js";
 import { t, word } from "./texts.js";

@@ -45,6 +45,20 @@ export const tx = (key, values = {}) => pieces(key, values).map((piece, index) =
  *  `of`: what it is, where a word alone does not say it: an order's ERROR, a mock's ERROR. */
 export const word = (value, of = null, otherwise = value) => texts[of === null ? `word.${value}` : `word.${of}.${value}`] ?? otherwise;
 
+/** Whether the server's own texts, which are English, are in the language of the console. */
+export const isEnglish = () => language === "en";
+
+/** The sentence of the catalogue about something that the API names, with its values; null where there is none, or where
+ *  a value is missing, as in what an older server has written. */
+export function sentence(value, of, values) {
+  const text = texts[`word.${of}.${value}`];
+  if (text === undefined) return null;
+  const parts = text.split(/\{(\w+)\}/);
+  const isKnown = (name) => Object.hasOwn(values, name) && values[name] !== null && values[name] !== undefined;
+  if (parts.some((part, index) => index % 2 && !isKnown(part))) return null;
+  return parts.map((part, index) => (index % 2 ? values[part] : part)).join("");
+}
+
 /** Text and names of values in turn. */
 function pieces(key, values) {
   const text = texts[key];

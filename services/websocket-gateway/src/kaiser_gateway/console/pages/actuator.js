@@ -89,8 +89,8 @@ const HISTORY = [
 
 function detailOf({ kind, command, success, alert_type: alertType, ...rest }) {
   if (kind === "status") return actuatorState(rest);
-  if (kind === "alert") return orNone(alertType);
-  if (kind === "response") return `${orNone(command)} ${success ? t("common.done") : t("common.failed")}`;
-  if (kind === "command") return [command, rest.value === null ? "" : number(rest.value)].join(" ").trim();
-  return orNone(command);
+  if (kind === "alert") return orNone(alertType && word(alertType, "alert"));
+  if (kind === "response") return `${orNone(command && word(command, "switch"))} ${success ? t("common.done") : t("common.failed")}`;
+  if (kind === "command") return [word(command, "switch"), rest.value === null ? "" : number(rest.value)].join(" ").trim();
+  return orNone(command && word(command, "switch"));
 }

@@ -1,13 +1,13 @@
 /** Dialogs of alarms: their steps, shelving, and the limits of a sensor. */
 
-import { kindText } from "../core/alarms.js";
 import { path } from "../core/api.js";
 import { orNone } from "../core/format.js";
+import { alarmText, kindText } from "../core/sentences.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
-import { Facts, ListState } from "../ui/parts.js";
+import { Facts, ListState, ServerText } from "../ui/parts.js";
 import { when } from "../ui/time.js";
 import { t, tx, word } from "../core/texts.js";
 
@@ -20,7 +20,7 @@ export function AlarmDialog({ alarm, onClose }) {
   const loaded = useLoaded(() => api.get(path`/api/v1/alarms/${alarm.alarm_id}`), [alarm.alarm_id]);
   const steps = loaded.data?.steps ?? [];
   return html`
-    <${Dialog} title=${alarm.message} onClose=${onClose} wide>
+    <${Dialog} title=${alarmText(alarm)} onClose=${onClose} wide>
       <${Facts} facts=${[
         [t("common.kind"), html`${kindText(alarm.kind)} <span class="quiet">${alarm.kind}</span>`],
         [t("alarm_parts.source"), alarm.source || "Kaiser"],
@@ -28,6 +28,7 @@ export function AlarmDialog({ alarm, onClose }) {
         [t("alarm_parts.first_raised"), when(alarm.raised_at)],
         [t("alarm_parts.cleared"), alarm.cleared_at ? when(alarm.cleared_at) : t("alarm_parts.not_yet")],
       ]} />
+      <${ServerText} text=${alarm.message} />
       <h3>${t("common.steps")}</h3>
       <${ListState} loaded=${loaded} count=${steps.length} empty=${t("alarm_parts.no_steps_are_kept")} />
       <ul class="reports">
@@ -48,7 +49,7 @@ export function ShelveDialog({ alarm, onDone, onClose }) {
   });
   return html`
     <${Dialog} title=${t("alarm_parts.shelve_this_alarm")} onClose=${onClose}>
-      <p>${alarm.message}</p>
+      <p>${alarmText(alarm)}</p>
       <${Form} onSubmit=${shelve} submit=${t("alarm_parts.shelve")} state=${state}>
         <${SelectField} label=${t("alarm_parts.silent_for")} name="for_s" options=${SPANS} />
         <${TextField} label=${t("alarm_parts.why_may_be_left_empty")} name="note" maxlength="500" />

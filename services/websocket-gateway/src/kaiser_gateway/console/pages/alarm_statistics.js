@@ -1,7 +1,7 @@
 /** Alarm statistics: how often conditions begin, for how long they hold, how soon somebody acknowledges them. */
 
 import { BY, NAMES, alarmsOf, askedBy, pageOf, rangeFilters } from "../core/alarm_figures.js";
-import { kindText } from "../core/alarms.js";
+import { kindText } from "../core/sentences.js";
 import { NONE, duration } from "../core/format.js";
 import { nameOfZone } from "../core/names.js";
 import { edges } from "../core/series.js";

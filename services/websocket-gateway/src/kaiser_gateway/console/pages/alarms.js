@@ -1,9 +1,10 @@
 /** Alarms: what is wrong now, who knows of it, and what was wrong before. */
 
 import { path } from "../core/api.js";
-import { emptyText, kindText } from "../core/alarms.js";
+import { emptyText } from "../core/alarms.js";
 import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
+import { alarmText, kindText } from "../core/sentences.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneFilter, useFilters } from "../ui/filters.js";
@@ -69,7 +70,7 @@ const columns = ({ now, reload, choose, shelve, may }) => [
   { name: t("common.severity"), cell: ({ severity }) => html`<${Badge} kind=${KINDS[severity]}>${word(severity)}<//>` },
   {
     name: t("common.what"),
-    cell: (alarm) => html`${alarm.message}<span class="quiet block">${kindText(alarm.kind)}${alarm.times > 1 ? t("alarms.times", { times: alarm.times }) : ""}</span>`,
+    cell: (alarm) => html`${alarmText(alarm)}<span class="quiet block">${kindText(alarm.kind)}${alarm.times > 1 ? t("alarms.times", { times: alarm.times }) : ""}</span>`,
   },
   { name: t("common.where"), cell: (alarm) => html`<${Where} alarm=${alarm} />` },
   { name: t("alarms.raised"), cell: ({ last_raised_at: at }) => html`${when(at)}<span class="quiet block">${ago(at, now)}</span>` },
@@ -80,7 +81,7 @@ const columns = ({ now, reload, choose, shelve, may }) => [
     cell: (alarm) => html`
       ${may && html`<${Acknowledge} alarm=${alarm} onDone=${reload} />`}
       ${may && alarm.state !== "closed" && html`<${Shelve} alarm=${alarm} now=${now} shelve=${shelve} onDone=${reload} />`}
-      <button type="button" aria-label=${t("common.show_2", { message: alarm.message })} onClick=${() => choose(alarm)}>${t("common.show")}</button>`,
+      <button type="button" aria-label=${t("common.show_2", { message: alarmText(alarm) })} onClick=${() => choose(alarm)}>${t("common.show")}</button>`,
   },
 ];
 
@@ -108,7 +109,7 @@ function Acknowledge({ alarm, onDone }) {
   });
   if (alarm.state !== "raised" && alarm.state !== "cleared") return null;
   return html`
-    <button type="button" class="primary" disabled=${isBusy} aria-label=${t("alarms.acknowledge_2", { message: alarm.message })}
+    <button type="button" class="primary" disabled=${isBusy} aria-label=${t("alarms.acknowledge_2", { message: alarmText(alarm) })}
       onClick=${() => run()}>${t("alarms.acknowledge")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }
@@ -121,9 +122,9 @@ function Shelve({ alarm, now, shelve, onDone }) {
     onDone();
   });
   if (!(alarm.shelved_until > now)) {
-    return html`<button type="button" aria-label=${t("alarms.shelve_2", { message: alarm.message })} onClick=${() => shelve(alarm)}>${t("alarms.shelve")}</button>`;
+    return html`<button type="button" aria-label=${t("alarms.shelve_2", { message: alarmText(alarm) })} onClick=${() => shelve(alarm)}>${t("alarms.shelve")}</button>`;
   }
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${t("alarms.unshelve_2", { message: alarm.message })} onClick=${() => run()}>${t("alarms.unshelve")}</button>
+    <button type="button" disabled=${isBusy} aria-label=${t("alarms.unshelve_2", { message: alarmText(alarm) })} onClick=${() => run()}>${t("alarms.unshelve")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

@@ -9,7 +9,7 @@ import { CheckField, Form, NumberField, TextField, given } from "../ui/form.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
-import { Badge, ProblemNotice } from "../ui/parts.js";
+import { Badge, ProblemNotice, Reason } from "../ui/parts.js";
 import { t, word } from "../core/texts.js";
 
 const COMMANDS = [["ON", t("command.on")], ["OFF", t("command.off")], ["PWM", t("command.share")], ["TOGGLE", t("command.toggle")]];
@@ -86,7 +86,7 @@ function CommandState({ sent }) {
   return html`
     <p class="command-state" role="status">
       ${word(command.command, "switch")} <${Badge} kind=${STATE_KINDS[command.state]}>${word(command.state, "command")}<//>
-      ${command.state_reason && html` <span class="quiet">${command.state_reason}</span>`}
+      ${" "}<${Reason} text=${command.state_reason} />
     </p>
     <${ProblemNotice} problem=${loaded.problem} />`;
 }

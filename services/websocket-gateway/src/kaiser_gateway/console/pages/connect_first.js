@@ -8,7 +8,7 @@ import { adviceFor } from "../core/advice.js";
 import { standOf } from "../core/waiting.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded } from "../ui/hooks.js";
-import { Badge, Facts, ProblemNotice } from "../ui/parts.js";
+import { Badge, Facts, ProblemNotice, Rejection } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { when } from "../ui/time.js";
 import { t, tx } from "../core/texts.js";
@@ -46,7 +46,7 @@ const SHOWN = {
       ${t("connect_first.of_on_gpio", { sensor_type: reading.sensor_type, gpio: reading.gpio, ts: dateTime(reading.ts) })}
       <a href=${link(...sensorPage(reading))}>${t("connect_first.give_it_a_name")}</a></p>`,
   rejected: ({ rejected }) => html`
-    <p><${Badge} kind="bad">${t("common.rejected_2")}<//> <strong>${rejected.message}</strong> <span class="quiet">${tx("common.code", { code: rejected.code })}</span></p>
+    <p><${Badge} kind="bad">${t("common.rejected_2")}<//> <strong><${Rejection} code=${rejected.code} field=${rejected.field} text=${rejected.message} /></strong> <span class="quiet">${tx("common.code", { code: rejected.code })}</span></p>
     <p>${adviceFor(rejected.code)}</p>
     <${Facts} facts=${[
       [t("common.topic"), html`<span class="topic">${rejected.topic}</span>`],

@@ -1,7 +1,8 @@
 /** One device: its figures, its settings, and what can be sent to it. */
 
 import { path } from "../core/api.js";
-import { ago, duration, number, orNone, summary } from "../core/format.js";
+import { ago, duration, number, orNone } from "../core/format.js";
+import { summary } from "../core/summaries.js";
 import { timeOfDay } from "../core/times.js";
 import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
@@ -15,13 +16,14 @@ import { Chart } from "../ui/chart.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
 import { DeviceParts } from "./parts_of_device.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 /** The system commands without parameters that each firmware generation knows. */
 const COMMANDS = {
   A: ["factory_reset"],
   B: ["diagnostics", "status", "get_config", "safe_mode", "exit_safe_mode", "onewire/scan", "factory_reset"],
 };
+const commandText = (name) => word(name, "system_command");
 const HARMLESS = new Set(["diagnostics", "status", "get_config", "onewire/scan"]);
 const ANSWERS = new Set(["config_response", "zone_assignment", "system_event"]);
 const ANSWERS_KEPT = 20;
@@ -98,7 +100,7 @@ function SendPanel({ device }) {
   });
   const [send, sending] = useAction(async () => {
     await api.post(url + "command", { command: asked, ...(asked === "factory_reset" && { confirm: true }) });
-    toasts.say(t("device.was_sent", { asked }), "info");
+    toasts.say(t("device.was_sent", { asked: commandText(asked) }), "info");
     setAsked(null);
   });
   return html`
@@ -107,11 +109,11 @@ function SendPanel({ device }) {
         <p>${t("device.sends_the_device_its_sensors")}</p>
       <//>
       <${Form} onSubmit=${({ command }) => setAsked(command)} submit=${t("device.send_command")} state=${{ problem: null, isBusy: false }}>
-        <${SelectField} label=${t("device.system_command")} name="command" options=${COMMANDS[device.generation]} />
+        <${SelectField} label=${t("device.system_command")} name="command" options=${COMMANDS[device.generation].map((name) => [name, commandText(name)])} />
       <//>
       ${asked && html`
-        <${Dialog} title=${t("device.send_to", { asked, device: device.esp_id })} onClose=${() => setAsked(null)}>
-          <${Form} onSubmit=${send} submit=${t("common.send_2", { asked })} state=${sending} danger=${!HARMLESS.has(asked)}>
+        <${Dialog} title=${t("device.send_to", { asked: commandText(asked), device: device.esp_id })} onClose=${() => setAsked(null)}>
+          <${Form} onSubmit=${send} submit=${t("common.send_2", { asked: commandText(asked) })} state=${sending} danger=${!HARMLESS.has(asked)}>
             <p>${tx("device.it_is_sent_once_a", { it: asked === "factory_reset" && t("device.the_device_forgets_its_network") })}</p>
           <//>
         <//>`}

@@ -5,7 +5,7 @@ import { Form, NumberField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
-import { Badge } from "../ui/parts.js";
+import { Badge, Reason } from "../ui/parts.js";
 import { Conditions } from "./executions.js";
 import { t } from "../core/texts.js";
 
@@ -35,7 +35,7 @@ export const Result = ({ result }) => html`
   <div class="dry-run" role="status">
     <p>
       <${Badge} kind=${result.would_fire ? "good" : "idle"}>${result.would_fire ? t("dry_run.it_would_fire") : t("dry_run.it_would_not_fire")}<//>
-      ${" "}${result.reason}
+      ${" "}<${Reason} text=${result.reason} />
     </p>
     <${Conditions} conditions=${result.conditions} />
     ${result.actions.length > 0 && html`

@@ -5,7 +5,7 @@ import { Dialog } from "../ui/dialog.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
-import { Badge, Facts, ListState } from "../ui/parts.js";
+import { Badge, Facts, ListState, Reason } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
 import { t, word } from "../core/texts.js";
@@ -38,7 +38,7 @@ const columns = (choose) => [
   { name: t("common.when"), cell: (one) => when(one.started_at) },
   { name: t("common.rule"), cell: (one) => one.rule_name },
   { name: t("common.outcome"), cell: (one) => html`<${OutcomeBadge} outcome=${one.outcome} />` },
-  { name: t("common.why"), cell: (one) => orNone(one.reason) },
+  { name: t("common.why"), cell: (one) => (one.reason ? html`<${Reason} text=${one.reason} />` : orNone(null)) },
   { name: t("common.took"), cell: (one) => (one.duration_ms === null ? "–" : t("executions.ms", { duration_ms: number(one.duration_ms) })), class: "figure" },
   { name: t("common.look"), class: "actions", cell: (one) => html`<button type="button" onClick=${() => choose(one)}>${t("common.show")}</button>` },
 ];
@@ -48,7 +48,7 @@ function ExecutionDialog({ execution, onClose }) {
     <${Dialog} title=${execution.rule_name} onClose=${onClose} wide>
       <${Facts} facts=${[
         [t("common.outcome"), html`<${OutcomeBadge} outcome=${execution.outcome} />`],
-        [t("common.why"), orNone(execution.reason)],
+        [t("common.why"), execution.reason && html`<${Reason} text=${execution.reason} />`],
         [t("common.started"), when(execution.started_at)],
         [t("common.ended"), when(execution.ended_at)],
       ]} />
@@ -56,8 +56,8 @@ function ExecutionDialog({ execution, onClose }) {
       <h3>${t("common.actions")}</h3>
       <ul class="reports">
         ${execution.actions.map((action) => html`
-          <li key=${action.path}><strong>${action.type}</strong> ${word(action.state)} ${action.esp_id && html`<${DeviceName} espId=${action.esp_id} />`} ${action.command ? word(action.command, "switch") : ""}
-            ${" "}<span class="quiet">${action.detail ?? ""}</span></li>`)}
+          <li key=${action.path}><strong>${word(action.type, "rule_part")}</strong> ${word(action.state)} ${action.esp_id && html`<${DeviceName} espId=${action.esp_id} />`} ${action.command ? word(action.command, "switch") : ""}
+            ${" "}<${Reason} text=${action.detail} /></li>`)}
       </ul>
       <h3>${t("executions.trigger")}</h3>
       <pre tabindex="0" aria-label=${t("executions.the_trigger")}>${JSON.stringify(execution.trigger, null, 2)}</pre>
@@ -71,5 +71,5 @@ export const Conditions = ({ conditions }) => html`
   <h3>${t("executions.conditions")}</h3>
   <ul class="reports">
     ${conditions.map(({ path, type, result, detail }) => html`
-      <li key=${path}><strong>${RESULTS.get(result)}</strong> ${type} <span class="quiet">${detail}</span></li>`)}
+      <li key=${path}><strong>${RESULTS.get(result)}</strong> ${word(type, "rule_part")} <${Reason} text=${detail} /></li>`)}
   </ul>`;

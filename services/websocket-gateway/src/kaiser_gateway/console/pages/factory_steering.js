@@ -244,7 +244,7 @@ const COLUMNS = [
   { name: t("factory_steering.sent"), cell: ({ queued_at: at }) => when(at) },
   {
     name: t("common.what"),
-    cell: ({ do: deed, topic, step }) => html`${deed}${step === null || step === undefined ? "" : t("factory_steering.step", { it: step + 1 })}
+    cell: ({ do: deed, topic, step }) => html`${word(deed, "deed")}${step === null || step === undefined ? "" : t("factory_steering.step", { it: step + 1 })}
       <span class="quiet block topic">${topic}</span>`,
   },
   {

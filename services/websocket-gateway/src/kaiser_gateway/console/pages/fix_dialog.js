@@ -8,7 +8,7 @@ import { Dialog } from "../ui/dialog.js";
 import { Field, Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
-import { Badge, Facts, ProblemNotice } from "../ui/parts.js";
+import { Badge, Facts, ProblemNotice, Reason, Rejection } from "../ui/parts.js";
 import { when } from "../ui/time.js";
 import { t } from "../core/texts.js";
 
@@ -35,7 +35,7 @@ export function FixDialog({ message, onDone, onClose }) {
   return html`
     <${Dialog} title=${t("rejected.rejected_with", { code: message.code })} onClose=${onClose} wide>
       <${Facts} facts=${[
-        [t("common.why"), message.message],
+        [t("common.why"), html`<${Rejection} code=${message.code} text=${message.message} />`],
         [t("inspect.what_to_do"), adviceFor(message.code)],
         [t("common.field"), orNone(message.field)],
         [t("common.received"), when(message.received_at)],
@@ -61,7 +61,7 @@ function VerdictText({ verdict }) {
   const { verdict: word, code, reason, kind } = verdict;
   if (word === "accept") return html`<${Badge} kind="good">${t("fix_dialog.would_be_accepted")}<//> ${kind}`;
   const text = word === "reject" ? t("fix_dialog.would_be_rejected") : t("fix_dialog.would_be_ignored");
-  return html`<${Badge} kind=${word === "reject" ? "bad" : "idle"}>${text}<//> ${code} ${reason}`;
+  return html`<${Badge} kind=${word === "reject" ? "bad" : "idle"}>${text}<//> ${code} <${Reason} text=${reason} />`;
 }
 
 /** Where the cause is that nobody registered or approved the device: a button that does it. */

@@ -9,12 +9,13 @@ import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useRef, useState } from "../ui/html.js";
 import { useEvery, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
-import { Badge, Empty, Facts, Head, ListState, ProblemNotice } from "../ui/parts.js";
+import { Badge, Empty, Facts, Head, ListState, ProblemNotice, Rejection } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { when } from "../ui/time.js";
 import { FixDialog, RegisterButton } from "./fix_dialog.js";
 import { t, tx, word } from "../core/texts.js";
 import { timeOfDay } from "../core/times.js";
+import { rejectionText } from "../core/problems.js";
 
 const LOOK_EVERY_MS = 1000;
 const NEWEST_REJECTED = 100;
@@ -84,12 +85,12 @@ function Row({ one, espId, onFix, onDone }) {
         <summary>
           <span class="log-time">${timeOfDay(at / 1000)}</span> <span class="quiet">${way}</span>
           ${" "}<${Badge} kind=${VERDICTS[verdict]}>${word(verdict)}<//> ${code && html`<strong>${code}</strong> `}
-          <span class="topic">${shortTopic(topic, espId)}</span> ${reason && html`<span class="quiet">${reason}</span>`}
+          <span class="topic">${shortTopic(topic, espId)}</span> ${reason && html`<span class="quiet">${rejectionText({ code, text: reason })}</span>`}
         </summary>
         <${Facts} facts=${[
           [t("common.topic"), html`<span class="topic">${topic}</span>`],
           [t("common.when"), when(at)],
-          ...(reason ? [[t("common.why"), reason]] : []),
+          ...(reason ? [[t("common.why"), html`<${Rejection} ...${{ code, text: reason }} />`]] : []),
           ...(verdict === "rejected" ? [[t("inspect.what_to_do"), adviceFor(code)]] : []),
           ...(field ? [[t("common.field"), field]] : []),
           ...(kind ? [[t("inspect.read_as"), kind]] : []),

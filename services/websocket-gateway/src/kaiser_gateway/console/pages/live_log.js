@@ -1,6 +1,7 @@
 /** Live log: every event as it comes. */
 
-import { NONE, summary } from "../core/format.js";
+import { NONE } from "../core/format.js";
+import { summary } from "../core/summaries.js";
 import { timeOfDay, utc } from "../core/times.js";
 import { EVENT_TYPES, admits, isTopicFilter } from "../core/filters.js";
 import { KEPT } from "../core/log.js";

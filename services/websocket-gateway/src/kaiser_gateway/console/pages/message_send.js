@@ -5,7 +5,7 @@ import { Dialog } from "../ui/dialog.js";
 import { CheckField, Field, SelectField, given } from "../ui/form.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
-import { Badge, ProblemNotice } from "../ui/parts.js";
+import { Badge, ProblemNotice, Reason } from "../ui/parts.js";
 import { JournalEntry } from "./message_journal.js";
 import { t, tx } from "../core/texts.js";
 
@@ -96,7 +96,7 @@ function Preview({ preview: { verdict, checks } }) {
       <li>
         <${Badge} kind=${kind}>${text}<//> ${verdict.kind ?? ""}
         ${verdict.code && html` <strong>${verdict.code}</strong>`}
-        ${verdict.field && html` ${t("message_send.in")} <span class="topic">${verdict.field}</span>`} ${verdict.reason ?? ""}
+        ${verdict.field && html` ${t("message_send.in")} <span class="topic">${verdict.field}</span>`} <${Reason} text=${verdict.reason} />
         ${verdict.warnings.map((warning) => html` <span class="quiet" key=${warning}>${warning}</span>`)}
       </li>
       ${checks.map(({ ok, text: said, code }) => html`

@@ -7,7 +7,7 @@ import { Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneNames } from "../ui/names.js";
-import { Badge, Head, ListState, Panel } from "../ui/parts.js";
+import { Badge, Head, ListState, Panel, Reason } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { ChannelDialog } from "./channel_dialog.js";
 import { RouteDialog, inWords } from "./route_dialog.js";
@@ -109,7 +109,7 @@ function TestButton({ channel, onDone }) {
       ${isBusy && html`<span class="quiet">${t("notifications.sending")}</span>`}
       ${result && !isBusy && html`
         <${Badge} kind=${result.is_sent ? "good" : "bad"}>${result.is_sent ? t("notifications.the_test_was_sent") : t("notifications.the_test_failed")}<//>
-        ${result.error && html` <span class="quiet">${result.error}</span>`}`}
+        ${" "}<${Reason} text=${result.error} />`}
       ${problem && !isBusy && html`<span class="field-problem">${problem.message}</span>`}
     </span>`;
 }
@@ -133,7 +133,7 @@ const routeColumns = ({ may, choose, remove }) => [
 
 const sentColumns = (now) => [
   { name: t("notifications.channel"), cell: (one) => one.channel_id },
-  { name: t("notifications.result"), cell: (one) => html`<${Badge} kind=${RESULTS[one.state]}>${word(one.state)}<//>${one.error && html`<span class="quiet block">${one.error}</span>`}` },
+  { name: t("notifications.result"), cell: (one) => html`<${Badge} kind=${RESULTS[one.state]}>${word(one.state)}<//><div><${Reason} text=${one.error} /></div>` },
   { name: t("notifications.created"), cell: (one) => html`${when(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}</span>` },
   { name: t("notifications.reference"), cell: (one) => html`<span class="quiet">${one.key}</span>` },
 ];

@@ -5,7 +5,7 @@ import { ago, bytes, duration, number } from "../core/format.js";
 import { download } from "../ui/download.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
-import { Badge, Head, ListState } from "../ui/parts.js";
+import { Badge, Head, ListState, Reason } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { DeleteDialog, DetailsDialog, ImportDialog, RecordDialog } from "./recording_dialogs.js";
 import { ReplayDialog } from "./replay_dialog.js";
@@ -64,7 +64,7 @@ const columns = ({ now, may, open, reload }) => [
     name: t("common.state"),
     cell: (one) => html`
       <${Badge} kind=${KINDS[one.state]}>${word(one.state)}<//>
-      ${one.reason && html`<span class="quiet block">${one.reason}</span>`}`,
+      <div><${Reason} text=${one.reason} /></div>`,
   },
   { name: t("common.messages"), cell: (one) => html`${number(one.messages)}<${Flaws} recording=${one} />`, class: "figure" },
   { name: t("common.size"), cell: (one) => bytes(one.bytes), class: "figure" },

@@ -5,7 +5,7 @@ import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
-import { Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
+import { Head, ListState, Panel, ProblemNotice, Rejection } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { FixDialog } from "./fix_dialog.js";
@@ -56,7 +56,7 @@ const titleOf = ({ is_complete: isComplete, looked_at: n }) =>
 
 const columns = (choose) => [
   { name: t("common.when"), cell: (message) => when(message.received_at) },
-  { name: t("common.why"), cell: ({ code, message }) => html`<strong>${code}</strong> ${message}` },
+  { name: t("common.why"), cell: ({ code, field, message }) => html`<strong>${code}</strong> <${Rejection} ...${{ code, field, text: message }} />` },
   { name: t("common.device"), cell: ({ esp_id: espId }) => (espId ? html`<a href=${link("inspect", espId)}><${DeviceName} espId=${espId} /></a>` : NONE) },
   { name: t("common.topic"), cell: (message) => html`<span class="topic">${message.topic}</span>` },
   {

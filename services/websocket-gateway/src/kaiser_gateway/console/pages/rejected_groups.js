@@ -6,7 +6,7 @@ import { adviceFor } from "../core/advice.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useNow } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
-import { ProblemNotice } from "../ui/parts.js";
+import { ProblemNotice, Rejection } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { letIn } from "./fix_dialog.js";
 import { t, tx } from "../core/texts.js";
@@ -21,8 +21,8 @@ export function RejectedGroups({ causes, onShow, onDone }) {
 const columns = (now, onShow, onDone) => [
   {
     name: t("rejected_groups.cause"),
-    cell: ({ code, message }) => html`
-      <strong>${code}</strong> ${message}<span class="quiet block">${adviceFor(code)}</span>`,
+    cell: ({ code, field, message }) => html`
+      <strong>${code}</strong> <${Rejection} ...${{ code, field, text: message }} /><span class="quiet block">${adviceFor(code)}</span>`,
   },
   {
     name: t("rejected_groups.from"),

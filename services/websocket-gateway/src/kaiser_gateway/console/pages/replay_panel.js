@@ -4,7 +4,7 @@ import { path } from "../core/api.js";
 import { duration, number } from "../core/format.js";
 import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery } from "../ui/hooks.js";
-import { Badge, Facts, Panel, ProblemNotice } from "../ui/parts.js";
+import { Badge, Facts, Panel, ProblemNotice, Reason } from "../ui/parts.js";
 import { SPEEDS, speedOf } from "./replay_dialog.js";
 import { when } from "../ui/time.js";
 import { t, tx, word } from "../core/texts.js";
@@ -34,7 +34,7 @@ export function ReplayPanel({ replay: first, name }) {
         <${Badge} kind=${KINDS[replay.state]}>${word(replay.state)}<//>
         ${replay.passed === true && html` <${Badge} kind="good">${t("replay_panel.the_end_is_the_one")}<//>`}
         ${replay.passed === false && html` <${Badge} kind="bad">${t("replay_panel.the_end_is_not_the")}<//>`}
-        ${replay.reason && html` <span>${replay.reason}</span>`}
+        ${" "}<${Reason} text=${replay.reason} />
       </p>
       <${Progress} replay=${replay} />
       ${isOpen && session.may("operator") && html`<${Controls} replay=${replay} control=${control} isBusy=${state.isBusy} />`}

@@ -1,8 +1,9 @@
 /** Small parts of pages: badges, notices, facts, empty states. */
 
 import { NONE } from "../core/format.js";
+import { ruleText, titleOf } from "../core/problems.js";
 import { html } from "./html.js";
-import { t, tx, word } from "../core/texts.js";
+import { isEnglish, t, tx, word } from "../core/texts.js";
 
 const MARKS = { good: "●", bad: "▲", warn: "◆", idle: "○", info: "■" };
 
@@ -16,17 +17,29 @@ export function ProblemNotice({ problem, onRetry }) {
   return html`
     <div class="notice notice-bad" role="alert">
       <p>
-        <strong>${titleOf(problem)}</strong> <span lang=${problem.code ? "en" : null}>${problem.message}</span>
+        <strong>${titleOf(problem)}</strong> ${isEnglish() || !problem.code ? problem.message : html`<${Wrong} problem=${problem} />`}
         ${problem.code ? html` <span class="quiet">${tx("common.code", { code: problem.code })}</span>` : null}
       </p>
+      ${problem.code ? html`<${ServerText} text=${problem.detail} />` : null}
       ${onRetry && html`<button type="button" onClick=${onRetry}>${t("parts.try_again")}</button>`}
     </div>`;
 }
 
-function titleOf({ status, code }) {
-  if (status === 0) return t("parts.no_connection");
-  return word(code, "problem", status === 403 ? t("parts.not_allowed") : t("parts.the_request_failed"));
-}
+/** Which field is wrong, and how. */
+const Wrong = ({ problem }) => html`
+  ${problem.field && tx("parts.of_field", { field: html`<code>${problem.field}</code>` })} ${ruleText(problem)}`;
+
+/** A text that the server wrote, which is English: folded where another language is read, and nothing where it is English
+ *  and stands there already. */
+export const ServerText = ({ text }) => (isEnglish() || !text ? null : html`
+  <details class="server-text"><summary>${t("parts.in_english")}</summary><span lang="en">${text}</span></details>`);
+
+/** The same where nothing else says it: as it is for those who read English. */
+export const Reason = ({ text }) => (!text ? null : isEnglish() ? html`<span class="quiet">${text}</span>` : html`<${ServerText} text=${text} />`);
+
+/** Why a message was rejected: from its code and field, with the server's text. */
+export const Rejection = ({ code, field, text }) => (isEnglish() ? text : html`
+  ${word(code, "problem", "")} ${field && html`<code>${field}</code>`}<${ServerText} text=${text} />`);
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 

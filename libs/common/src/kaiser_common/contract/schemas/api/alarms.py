@@ -8,7 +8,7 @@ from kaiser_common.contract.bounds import MAX_NUMBER, Pin
 from kaiser_common.contract.schemas.api.devices import EspId
 from kaiser_common.contract.schemas.api.sensors import Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
-from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState, AlarmStep
+from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState, AlarmStep, Fact
 
 _FROZEN = ConfigDict(frozen=True)
 _STRICT = ConfigDict(frozen=True, extra="forbid")
@@ -26,7 +26,8 @@ class Alarm(BaseModel):
 
     state: raised; acknowledged (the condition still holds); cleared (it holds no more, nobody has acknowledged yet);
     closed (in the history). shelved_until: until then it is silent. times: how often the condition began. step: the
-    number of the newest step. last_raised_at: when the condition began last, or became worse.
+    number of the newest step. last_raised_at: when the condition began last, or became worse. facts: the figures and
+    words of `message` by name, for a sentence in another language; which ones depends on the kind.
     """
 
     model_config = _FROZEN
@@ -37,6 +38,7 @@ class Alarm(BaseModel):
     severity: AlarmSeverity
     state: AlarmState
     message: str
+    facts: dict[str, Fact] = {}
     esp_id: str | None = None
     gpio: int | None = None
     sensor_type: str | None = None
@@ -285,7 +287,7 @@ class AlarmSpansQuery(BaseModel):
 
 class AlarmSpan(BaseModel):
     """A time in which the condition of an alarm held. begun_at, ended_at in ms; ended_at None: it still does. severity:
-    the worst in that time; message: as it began."""
+    the worst in that time; message and facts: as it began."""
 
     model_config = _FROZEN
 
@@ -294,7 +296,10 @@ class AlarmSpan(BaseModel):
     source: str
     severity: AlarmSeverity
     message: str
+    facts: dict[str, Fact] = {}
     esp_id: str | None = None
+    gpio: int | None = None
+    sensor_type: str | None = None
     begun_at: int
     ended_at: int | None = None
 

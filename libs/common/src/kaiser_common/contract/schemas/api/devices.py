@@ -1,6 +1,8 @@
 """Devices in the API: the registry, health over time, messages to a device, and the audit log."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -202,6 +204,25 @@ class PushConfig(BaseModel):
 
     esp_id: str
     config: ConfigRequest
+
+
+SYSTEM_COMMANDS: Mapping[Literal["A", "B"], tuple[str, ...]] = MappingProxyType(
+    {
+        "A": ("factory_reset",),
+        "B": (
+            "status",
+            "diagnostics",
+            "get_config",
+            "safe_mode",
+            "exit_safe_mode",
+            "set_log_level",
+            "set_emergency_token",
+            "onewire/scan",
+            "factory_reset",
+        ),
+    }
+)
+"""The system commands that each generation's firmware knows, in lower case."""
 
 
 class DeviceCommand(BaseModel):

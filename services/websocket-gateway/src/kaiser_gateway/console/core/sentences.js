@@ -1,0 +1,56 @@
+/** Alarms and system events in sentences of the catalogue: from their kind or name, their fields and their facts; pure. */
+
+import { duration, number } from "./format.js";
+import { isEnglish, sentence, t, word } from "./texts.js";
+
+/** What an alarm is about, in words: device_offline → "device offline". */
+export const kindText = (kind) => word(kind, "alarm_kind", kind.replaceAll("_", " "));
+
+/** An alarm in one sentence. The server's own text where the kind is unknown, or where it has no facts and English is read. */
+export function alarmText(alarm) {
+  const { kind, source, message, facts = {} } = alarm;
+  const said = sentence(kind, "alarm_text", { ...common(alarm), ...inWords(facts), source, severity: word(source), target: targetOf(alarm) });
+  if (said !== null) return said + tail(facts);
+  if (isEnglish() || word(kind, "alarm_kind", null) === null) return message;
+  return source ? `${kindText(kind)}: ${source}` : kindText(kind);
+}
+
+/** A system event in one sentence, likewise. */
+export function systemEventText({ event, message, details = {}, ...data }) {
+  const said = sentence(event, "system_event", { ...common({ ...data, ...details, message }), ...inWords(details), target: targetOf({ ...data, ...details }) });
+  return said === null ? message : said + tail(details);
+}
+
+/** Fields that alarms and events have. */
+const common = ({ esp_id: device, gpio, sensor_type: sensor, message }) => ({ device, gpio, sensor, message });
+
+/** What a stop, or an alert, is about. */
+function targetOf({ esp_id: device, gpio, source = "" }) {
+  if (!device) return t("emergency.everything");
+  const pin = gpio ?? /^[^/]+\/(\d+)$/.exec(source)?.[1];
+  return pin === undefined || pin === null ? device : t("common.gpio_of", { gpio: pin, device });
+}
+
+const WORDS = {
+  value: (value, { unit }) => withUnit(value, unit),
+  limit: (value, { unit }) => withUnit(value, unit),
+  command: (value) => word(value, "switch", word(value, "system_command")),
+  state: (value) => word(value, "command", word(value, "push")),
+  status: (value) => word(value, "push"),
+  alert_type: (value) => word(value, "alert"),
+  kind: (value) => word(value, "environment"),
+  off_s: duration,
+  left_s: duration,
+  over: (conditions) => conditions.map(([kind, source]) => [kindText(kind), source].filter(Boolean).join(" ")).join(", "),
+  devices: (found) => found.length,
+};
+
+/** Facts as they are shown; numbers in the form of the language. */
+const inWords = (facts) => Object.fromEntries(Object.entries(facts)
+  .filter(([, value]) => value !== null && value !== undefined)
+  .map(([name, value]) => [name, WORDS[name] ? WORDS[name](value, facts) : typeof value === "number" ? number(value) : value]));
+
+const withUnit = (value, unit) => `${number(value)} ${unit ?? ""}`.trim();
+
+/** What a person or a device said of it; and why, where the server's English is read. */
+const tail = ({ note, reason }) => [note, isEnglish() && reason].filter(Boolean).map((text) => `: ${text}`).join("");

@@ -1,0 +1,105 @@
+"""Alarms, events and problems in sentences of the console's catalogue: tables of cases in both languages."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console_module import called
+
+pytestmark = pytest.mark.servers  # they start node
+
+BEYOND = {
+    "kind": "limit_hi_hi",
+    "source": "ESP_A/4/ds18b20",
+    "message": "ds18b20 of ESP_A is 41.5 °C, over hi_hi 40 °C",
+    "esp_id": "ESP_A",
+    "gpio": 4,
+    "sensor_type": "ds18b20",
+    "facts": {"value": 41.5, "limit": 40.0, "unit": "°C"},
+}
+FAILED = {
+    "kind": "command_failed",
+    "source": "ESP_A/25",
+    "message": "ON on gpio 25 of ESP_A failed: no answer within 10 s",
+    "esp_id": "ESP_A",
+    "gpio": 25,
+    "facts": {"command": "ON", "state": "expired", "reason": "no answer within 10 s"},
+}
+STOPPED = {
+    "kind": "stop_in_force",
+    "source": "ESP_A/25",
+    "message": "ESP_A/25 is stopped: Wasser im Keller",
+    "esp_id": "ESP_A",
+    "facts": {"raised_by": "grace", "note": "Wasser im Keller"},
+}
+CLOCK = {
+    "kind": "clock_ahead",
+    "source": "ESP_A",
+    "message": "m",
+    "esp_id": "ESP_A",
+    "facts": {"off_s": 3900},
+}
+OLD = {**BEYOND, "facts": {}}
+NEW_KIND = {"kind": "tank_empty", "source": "t", "message": "tank t is empty"}
+ALARMS = [
+    (BEYOND, "ds18b20 of ESP_A is 41.5 °C, over hi_hi 40 °C",
+     "ds18b20 von ESP_A ist 41,5 °C, über der kritischen Grenze 40 °C"),
+    (FAILED, "ON on gpio 25 of ESP_A: expired: no answer within 10 s", "EIN an GPIO 25 von ESP_A: verfallen"),
+    (STOPPED, "emergency stop in force: gpio 25 of ESP_A: Wasser im Keller",
+     "Not-Halt wirksam: GPIO 25 von ESP_A: Wasser im Keller"),
+    ({**STOPPED, "source": "all", "esp_id": None}, "emergency stop in force: everything: Wasser im Keller",
+     "Not-Halt wirksam: alles: Wasser im Keller"),
+    (CLOCK, "the clock of ESP_A is 1 h 5 min ahead: the receive time is used instead",
+     "Die Uhr von ESP_A geht 1 Std. 5 min vor: stattdessen gilt die Empfangszeit"),
+    (OLD, "ds18b20 of ESP_A is 41.5 °C, over hi_hi 40 °C", "obere Grenze, kritisch: ESP_A/4/ds18b20"),
+    (NEW_KIND, "tank t is empty", "tank t is empty"),
+]  # fmt: skip
+REBOOTED = {
+    "event": "device_rebooted",
+    "message": "ESP_A has restarted (brownout)",
+    "esp_id": "ESP_A",
+    "details": {"uptime": 3, "note": "brownout"},
+}
+EVENTS = [
+    (REBOOTED, "ESP_A has restarted: brownout", "ESP_A ist neu gestartet: brownout"),
+    ({"event": "conditions_over", "message": "m",
+      "details": {"over": [["store_paused", "sensor"], ["disk_filling", ""]]}},
+     "does not hold: store paused sensor, disk filling",
+     "Besteht nicht: Speichern unterbrochen sensor, Festplatte läuft voll"),
+    ({"event": "system_command", "message": "m", "esp_id": "ESP_A",
+      "details": {"command": "onewire/scan", "state": "timeout"}},
+     "onewire/scan of ESP_A: timeout", "1-Wire-Suche von ESP_A: keine Antwort"),
+    ({"event": "something_new", "message": "it is new", "details": {}}, "it is new", "it is new"),
+    ({"event": "mqtt_profile_switched", "message": "of an older ingest", "details": {"old": "default"}},
+     "of an older ingest", "of an older ingest"),
+]  # fmt: skip
+TOO_SMALL = {"status": 422, "code": 5206, "rule": "greater_than_equal", "limit": 0.5}
+PROBLEMS = [
+    ([TOO_SMALL, "for_s: must be more"], "for_s: must be more",
+     "Ein Feld hat nicht die erwartete Form. Mindestens 0,5."),
+    ([{"status": 409, "code": 5007}, "ESP_A is offline"], "ESP_A is offline", "Das Gerät ist offline."),
+    ([{"status": 422, "code": 5206, "rule": "value_error"}, "odd"], "odd", "Ein Feld hat nicht die erwartete Form."),
+    ([{"status": 0, "code": None}, "Keine Antwort."], "Keine Antwort.", "Keine Antwort."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_an_alarm_is_a_sentence_of_its_kind_and_facts(language: str, tmp_path: Path):
+    check("alarmText", [[alarm] for alarm, *_ in ALARMS], ALARMS, language, tmp_path)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_system_event_is_a_sentence_of_its_name_and_details(language: str, tmp_path: Path):
+    check("systemEventText", [[event] for event, *_ in EVENTS], EVENTS, language, tmp_path)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_problem_is_a_sentence_of_its_code_and_the_rule_of_its_field(language: str, tmp_path: Path):
+    check("problemText", [given for given, *_ in PROBLEMS], PROBLEMS, language, tmp_path, "problems.js")
+
+
+def check(
+    name: str, calls: list[Any], cases: list[Any], language: str, folder: Path, module: str = "sentences.js"
+) -> None:
+    expected = [case[1 if language == "en" else 2] for case in cases]
+    assert called(module, [[name, *given] for given in calls], folder, language) == expected
