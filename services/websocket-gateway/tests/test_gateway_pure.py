@@ -16,7 +16,7 @@ from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter, topic
 from kaiser_gateway.domain.frames import Event, events_of
 from kaiser_gateway.domain.limits import Limiter, TokenBucket
 from kaiser_gateway.domain.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
-from kaiser_gateway.domain.signing_in import SignInLimits
+from kaiser_gateway.domain.signing_in import ExternalLimits, SignInLimits
 from kaiser_gateway.domain.tokens import Signer, TokenRefused
 from kaiser_gateway.http import problems
 from kaiser_gateway.settings import GatewaySettings
@@ -458,6 +458,27 @@ def test_the_limits_of_the_public_port_are_in_force_without_any_setting():
     assert (settings.login_per_minute, settings.login_per_address, settings.login_per_name) == (10, 30, 60)
     assert (settings.request_per_second, settings.http_header_s, settings.http_body_s) == (50.0, 10.0, 20.0)
     assert (settings.trusted_proxies, settings.cors_origins) == ([], [])
+
+
+def test_a_factory_behind_one_address_signs_in_at_the_issuer_and_failed_ones_alone_count():
+    limits, now = ExternalLimits(address=30, name=60), 0.0
+    for number in range(500):
+        assert limits.wait_s("198.51.100.1", now) == 0
+        limits.was_begun("198.51.100.1")
+        assert limits.wait_s("198.51.100.1", now) == 0
+        limits.was_right(f"user {number}", "198.51.100.1", now)
+    assert [limits.wait_s("198.51.100.1", now) == 0 for _ in range(31)] == [True] * 30 + [False]
+    assert limits.wait_s("198.51.100.2", now) == 0
+    assert limits.wait_s("198.51.100.1", now + 2.0) == 0, "a minute has 30 again"
+
+
+def test_a_name_has_only_so_many_right_sign_ins_at_the_issuer_that_do_not_count():
+    limits, now = ExternalLimits(address=30, name=60), 0.0
+    allowed = 0
+    while limits.wait_s("198.51.100.1", now) == 0:
+        limits.was_right("mallory", "198.51.100.1", now)
+        allowed += 1
+    assert allowed == 90
 
 
 def test_a_user_known_at_an_address_is_not_held_up_by_others_there_or_elsewhere():

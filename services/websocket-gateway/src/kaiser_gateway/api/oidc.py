@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from kaiser_gateway import metrics
 from kaiser_gateway.api.token_answer import TokenAnswer
 from kaiser_gateway.domain import oidc_flow
-from kaiser_gateway.domain.limits import Limiter, source_of
+from kaiser_gateway.domain.limits import source_of
 from kaiser_gateway.domain.oidc_flow import MOST_SEALED, ExternalSession, Seals
+from kaiser_gateway.domain.signing_in import ExternalLimits
 from kaiser_gateway.domain.tokens import NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.auth import Guard, too_many
 from kaiser_gateway.http.issuer import IssuerUnreachable
@@ -91,7 +92,7 @@ def router(
 ) -> APIRouter:
     """/api/v1/auth/oidc/begin, finish, refresh and logout; 404 where no issuer is set up."""
     routes = APIRouter(prefix="/api/v1/auth/oidc", tags=["sign-in"])
-    limiter = Limiter(settings.login_per_address / 60, settings.login_per_address)
+    limits = ExternalLimits(settings.login_per_address, settings.login_per_name)
     seals = Seals(guard.signer.key)
     kept_s = settings.refresh_days * 86_400
 
@@ -99,25 +100,27 @@ def router(
         """The client. who: counted for the limit, an address before a sign-in, later the sign-in itself: others at the
         same address must not use up what a user has, and renewals not what a sign-out needs."""
         asked = _set_up(client)
-        wait_s = limiter.wait_s(who, time.monotonic())
+        wait_s = limits.wait_s(who, time.monotonic())
         if wait_s > 0:
             metrics.SIGN_INS.labels("limited").inc()
-            raise too_many(wait_s, "sign-ins")
+            raise too_many(wait_s, "failed sign-ins")
         return asked
 
     @routes.post("/begin")
     async def begin_external_sign_in(request: Request, body: BeginSignIn) -> SignInBegun:
         """Begin a sign-in: where the person signs in, and the flow to keep meanwhile. 404 without an issuer, 503 while
         it does not answer."""
-        asked, flow = needed(source_of(_address(request))), oidc_flow.new_flow(body.redirect_uri)
+        source = source_of(_address(request))
+        asked, flow = needed(source), oidc_flow.new_flow(body.redirect_uri)
         with _explained():
             url = await asked.sign_in_url(flow)
+        limits.was_begun(source)
         return SignInBegun(url=url, flow=seals.seal("flow", flow, time.time()))
 
     @routes.post("/finish")
     async def finish_external_sign_in(request: Request, body: FinishSignIn) -> ExternalTokens:
         """Redeem the issuer's code. 401 for an answer that is not valid or not of this flow, 403 for a user without a
-        role here, 503 while the issuer does not answer."""
+        role here, 429 after too many failed ones, 503 while the issuer does not answer."""
         address = _address(request)
         asked = needed(source_of(address))
         try:
@@ -133,6 +136,7 @@ def router(
             raise
         metrics.SIGN_INS.labels("ok").inc()
         user = grant.identity.user
+        limits.was_right(user, source_of(address), time.monotonic())
         await note_soon(pool, LogEntry(user, "sign_in", user, address, f"role {grant.identity.role}, at the issuer"))
         return _answer(grant, secrets.token_urlsafe(12), guard.signer, seals, settings)
 

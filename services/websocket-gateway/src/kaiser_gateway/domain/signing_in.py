@@ -43,3 +43,30 @@ class SignInLimits:
         self._known.move_to_end((username, address))
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
+
+
+class ExternalLimits:
+    """Limits of sign-ins at the issuer: failed ones a minute from an address, and renewals and sign-outs a minute of a
+    sign-in.
+
+    A try is counted before it is made and given back once it is right, so a factory behind one address signs in as one
+    person does. A name has only so many right tries a minute that are given back: each costs the issuer a request and
+    the database a row of the log.
+    """
+
+    def __init__(self, address: int, name: int) -> None:
+        self._tries = Limiter(address / 60, address)
+        self._right = Limiter(name / 60, name)
+
+    def wait_s(self, who: str, now: float) -> float:
+        """0 when a try is allowed (and counted), else the time until one will be. who: an address, or a sign-in."""
+        return self._tries.wait_s(who, now)
+
+    def was_begun(self, address: str) -> None:
+        """A sign-in that was begun is no try yet."""
+        self._tries.give_back(address)
+
+    def was_right(self, username: str, address: str, now: float) -> None:
+        """The try that was counted last was right."""
+        if self._right.wait_s(username, now) == 0:
+            self._tries.give_back(address)
