@@ -54,7 +54,7 @@ async def test_a_database_that_is_away_is_an_alarm_at_once_and_in_the_history_la
     sender, board, now = ChannelSender(60.0, guarded((ip_network("127.0.0.0/8"),))), Board(), 1_000_000
     async with open_pool(CommonSettings(database_url=make_database()), "test") as real:
         pool = AwayPool(real)
-        watch = DatabaseWatch(pool, bus, board, ways, sender, lambda: sealing, lambda: None, lambda: now)  # type: ignore[arg-type]
+        watch = DatabaseWatch(pool, bus, board, ways, sender, lambda: sealing, lambda: None, lambda: now, "en")  # type: ignore[arg-type]
         await watch.look()
         pool.is_away = True
         for seconds in (0, 59):

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 
 import pytest
-from kaiser_alarm.domain.routing import Text
+from kaiser_alarm.domain.notification_texts import Text
 from kaiser_alarm.publish.channels import ChannelSender, WrongUrl, kind_of
 from kaiser_alarm.publish.reach import Reach, guarded
 

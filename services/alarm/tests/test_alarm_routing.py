@@ -13,8 +13,6 @@ from kaiser_alarm.domain.routing import (
     is_quiet,
     reached,
     retry_after_s,
-    summary_of,
-    text_of,
     worth_now,
 )
 from kaiser_common.contract.schemas.api.notifications import Route
@@ -187,22 +185,6 @@ def test_what_is_raised_in_quiet_hours_is_told_at_their_end():
     night = [route(quiet_from="22:00", quiet_to="06:00")]
     assert channels_due(alarm(), night, after_s=5 * 3600) == []
     assert channels_due(alarm(), night, after_s=6 * 3600) == ["phone"]
-
-
-def test_a_summary_of_ten_thousand_names_each_kind_the_worst_first():
-    many = [alarm(source=f"ESP_{number}", severity="warning") for number in range(10_000)]
-    text = summary_of([*many, alarm("stop_in_force", "all")], "phone-1")
-    assert text.title == "critical: 10001 alarms"
-    assert text.body.splitlines()[0] == "critical stop_in_force: 1 (all)"
-    assert text.body.splitlines()[1] == "warning device_offline: 10000 (ESP_0, ESP_1, ESP_2 and 9997 more)"
-    assert len(text.body) < 500
-
-
-def test_one_alarm_is_told_with_its_reference():
-    text = text_of(alarm(), "abc-1")
-    assert text.title == "critical: ESP_1 device_offline"
-    assert "Raised: 2026-01-01 00:00:00 UTC" in text.body
-    assert text.body.endswith("Reference: abc-1")
 
 
 def flapping(every_s, until_s):

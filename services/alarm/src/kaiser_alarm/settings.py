@@ -1,6 +1,7 @@
 """Settings of the service alarm."""
 
 from pathlib import Path
+from typing import Literal
 
 from kaiser_common.runtime.settings import CommonSettings
 from pydantic import Field, IPvAnyNetwork, SecretStr
@@ -11,6 +12,7 @@ class AlarmSettings(CommonSettings):
 
     alarm_retention_days: int = Field(default=365, ge=1, description="How long closed alarms and steps are kept.")
     alarm_notify_s: float = Field(default=2.0, gt=0, description="Time between two looks for notifications.")
+    alarm_language: Literal["en", "de"] = Field(default="en", description="Language of notifications: en or de.")
     alarm_again_s: float = Field(
         default=300.0, ge=0, description="Least time until an alarm that is raised again is sent again."
     )

@@ -24,7 +24,7 @@ from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
-from kaiser_alarm.domain.routing import Text
+from kaiser_alarm.domain.notification_texts import Language, channel_test
 from kaiser_alarm.publish.channels import ChannelSender, WrongUrl
 from kaiser_alarm.store import channels, notifications
 from kaiser_alarm.store.sealing import Sealing, WrongKey
@@ -39,11 +39,13 @@ class ChannelApi:
         sender: ChannelSender,
         sealing: Callable[[], Sealing],
         clock_ms: Callable[[], int],
+        language: Language,
     ) -> None:
         self._pool = pool
         self._sender = sender
         self._sealing = sealing
         self._clock_ms = clock_ms
+        self._language = language
 
     async def channels(self, request: Nothing, caller: Caller) -> Channels:
         """All channels."""
@@ -86,7 +88,7 @@ class ChannelApi:
             sealed = await channels.encrypted_url(connection, request.channel_id)
         if sealed is None:
             raise _missing(f"channel {request.channel_id}")
-        text = Text("Kaiser: test", f"{caller.user} has sent this test of channel {request.channel_id}.")
+        text = channel_test(request.channel_id, caller.user, self._language)
         try:
             error = await self._sender.send(self._sealing().open(sealed), text)
         except WrongKey as wrong:

@@ -23,12 +23,9 @@ MOST_APART = 5
 """So many notifications of a channel that are due at once are sent one by one; more are one summary."""
 MOST_A_MINUTE = 15
 """After this many messages to a channel within a minute, alarms of a kind that they named wait until they are older."""
-_KINDS_IN_SUMMARY = 40
-_EXAMPLES = 3
 WANTED: tuple[AlarmSeverity, ...] = ("critical", "warning")
 """Severities that want a person to know."""
 _OF_CHANNELS = frozenset({"no_channel", "delivery_failed"})
-_ORDER = {"critical": 0, "warning": 1, "info": 2}
 _ESCALATED = 1_000_000
 
 
@@ -151,43 +148,6 @@ def _within(since: str, until: str, clock: str) -> bool:
     if since <= until:
         return since <= clock < until
     return clock >= since or clock < until
-
-
-class Text(NamedTuple):
-    """The text of a notification."""
-
-    title: str
-    body: str
-
-
-def text_of(alarm: Alarm, key: str) -> Text:
-    """One alarm in words. The reference distinguishes a repeated delivery from a new one."""
-    raised = time_of(alarm.last_raised_at)
-    again = f", for the {alarm.times}th time" if alarm.times > 1 else ""
-    return Text(
-        f"{alarm.severity}: {alarm.message[:120]}",
-        f"{alarm.message}\n\nKind: {alarm.kind}\nSource: {alarm.source or 'Kaiser'}\n"
-        f"Raised: {raised:%Y-%m-%d %H:%M:%S} UTC{again}\nReference: {key}",
-    )
-
-
-def summary_of(alarms: Sequence[Alarm], key: str) -> Text:
-    """Many alarms in one message: each kind is named with its number, the worst first, so that none is hidden."""
-    kinds: dict[tuple[str, str], list[Alarm]] = {}
-    for alarm in alarms:
-        kinds.setdefault((alarm.severity, alarm.kind), []).append(alarm)
-    ordered = sorted(kinds.items(), key=lambda one: (_ORDER[one[0][0]], one[0][1]))
-    lines = [_line(severity, kind, found) for (severity, kind), found in ordered[:_KINDS_IN_SUMMARY]]
-    if len(ordered) > _KINDS_IN_SUMMARY:
-        lines.append(f"and {len(ordered) - _KINDS_IN_SUMMARY} kinds more")
-    worst = ordered[0][0][0]
-    return Text(f"{worst}: {len(alarms)} alarms", "\n".join([*lines, "", f"Reference: {key}"]))
-
-
-def _line(severity: str, kind: str, found: Sequence[Alarm]) -> str:
-    named = ", ".join(alarm.source or alarm.message[:80] for alarm in found[:_EXAMPLES])
-    more = f" and {len(found) - _EXAMPLES} more" if len(found) > _EXAMPLES else ""
-    return f"{severity} {kind}: {len(found)} ({named}{more})"
 
 
 def retry_after_s(tries: int) -> int | None:

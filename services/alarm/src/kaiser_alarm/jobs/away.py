@@ -16,7 +16,8 @@ from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 from kaiser_alarm import metrics
 from kaiser_alarm.domain.board import Board, Found
 from kaiser_alarm.domain.life import Clear, Key, LifeStep, Raise, applied, raised
-from kaiser_alarm.domain.routing import DueNotification, due, text_of
+from kaiser_alarm.domain.notification_texts import Language, text_of
+from kaiser_alarm.domain.routing import DueNotification, due
 from kaiser_alarm.jobs.notify import Ways
 from kaiser_alarm.publish.channels import ChannelSender
 from kaiser_alarm.publish.events import to_outgoing
@@ -43,6 +44,7 @@ class DatabaseWatch:
         sealing: Callable[[], Sealing],
         on_steps: Callable[[], None],
         clock_ms: Callable[[], int],
+        language: Language,
     ) -> None:
         self._pool = pool
         self._bus = bus
@@ -52,6 +54,7 @@ class DatabaseWatch:
         self._sealing = sealing
         self._on_steps = on_steps
         self._clock_ms = clock_ms
+        self._language = language
         self._away_since: int | None = None
         self._step: LifeStep | None = None
         self._is_published = False
@@ -112,7 +115,7 @@ class DatabaseWatch:
         except WrongKey as error:
             failure: str | None = str(error)
         else:
-            failure = await self._sender.send(url, text_of(one.alarm, one.key))
+            failure = await self._sender.send(url, text_of(one.alarm, one.key, self._language))
         metrics.NOTIFICATIONS.labels("failed_try" if failure else "sent").inc()
         if failure:
             log.warning("notification_not_sent", channel=one.channel_id, reason=failure)

@@ -70,19 +70,21 @@ class AlarmHolder:
         devices: Mirror[DeviceRecord] = devices_of(self._bus)
         sender = ChannelSender(self._settings.alarm_channel_timeout_s, self._reach)
         sealing = cache(lambda: Sealing(key_of(self._settings)))
-        again_s = self._settings.alarm_again_s
-        notifying = Notifying(self._pool, board, sender, sealing, zones_of(devices), on_steps, now_ms, again_s)
+        again_s, language = self._settings.alarm_again_s, self._settings.alarm_language
+        zone_of = zones_of(devices)
+        notifying = Notifying(self._pool, board, sender, sealing, zone_of, on_steps, now_ms, again_s, language)
         events = EventReading(self._pool, self._bus, board, watch, on_steps)
-        away = DatabaseWatch(self._pool, self._bus, board, notifying.ways, sender, sealing, on_steps, now_ms)
+        ways = notifying.ways
+        away = DatabaseWatch(self._pool, self._bus, board, ways, sender, sealing, on_steps, now_ms, language)
         shelves = partial(look_at_shelves, self._pool, board, on_steps, now_ms)
         upkeep = partial(drop_old, self._pool, self._settings.alarm_retention_days)
         broker = self._new_broker()
         self._answer(
             broker,
             AlarmApi(self._pool, board, events.loaded.is_set, on_steps, now_ms, partial(devices_in, devices)),
-            FiguresApi(self._pool, zones_of(devices), now_ms),
+            FiguresApi(self._pool, zone_of, now_ms),
             LimitsApi(self._pool, board, watch, on_steps, now_ms),
-            ChannelApi(self._pool, sender, sealing, now_ms),
+            ChannelApi(self._pool, sender, sealing, now_ms, language),
         )
         with closing(sender):  # behind the loops that send
             async with (

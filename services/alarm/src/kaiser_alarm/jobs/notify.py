@@ -25,17 +25,15 @@ from kaiser_common.runtime.database import DatabasePool
 from kaiser_alarm import metrics
 from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise, applied, is_active
+from kaiser_alarm.domain.notification_texts import Language, Text, summary_of, text_of
 from kaiser_alarm.domain.routing import (
     MOST_APART,
     DueNotification,
     RecentMessages,
-    Text,
     by_channel,
     due,
     reached,
     retry_after_s,
-    summary_of,
-    text_of,
     worth_now,
 )
 from kaiser_alarm.publish.channels import ChannelSender
@@ -72,6 +70,7 @@ class Notifying:
         on_steps: Callable[[], None],
         clock_ms: Callable[[], int],
         again_s: float,
+        language: Language,
     ) -> None:
         self._again = timedelta(seconds=again_s)
         self._pool = pool
@@ -81,6 +80,7 @@ class Notifying:
         self._zone_of = zone_of
         self._on_steps = on_steps
         self._clock_ms = clock_ms
+        self._language = language
         self._finding = asyncio.Lock()
         self.ways = Ways()
 
@@ -183,7 +183,7 @@ class Notifying:
             except WrongKey as error:
                 failure: str | None = str(error)
             else:
-                failure = await self._sender.send(url, _text(bundle, told))
+                failure = await self._sender.send(url, _text(bundle, told, self._language))
         await self._note(bundle, failure)
 
     async def _note(self, bundle: Bundle, failure: str | None) -> None:
@@ -204,7 +204,7 @@ class Notifying:
                 await notifications.postpone(connection, bundle.bundle, until, failure)
                 await channels.note_result(connection, bundle.channel_id, failure, time_of(now))
         text = f"channel {bundle.channel_id} takes no messages: {failure}"
-        await self._find(Raise(key, "critical", text, now))
+        await self._find(Raise(key, "critical", text, now, facts={"reason": failure}))
 
     async def _end(self, bundle: Bundle, state: str, error: str | None) -> None:
         now = time_of(self._clock_ms())
@@ -227,5 +227,7 @@ def _usable(routes: Sequence[Route], enabled: Container[str]) -> list[Route]:
     ]
 
 
-def _text(bundle: Bundle, told: Sequence[Alarm]) -> Text:
-    return summary_of(told, bundle.bundle) if bundle.is_summary else text_of(told[0], bundle.bundle)
+def _text(bundle: Bundle, told: Sequence[Alarm], language: Language) -> Text:
+    if bundle.is_summary:
+        return summary_of(told, bundle.bundle, language)
+    return text_of(told[0], bundle.bundle, language)

@@ -10,7 +10,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from kaiser_alarm.domain.routing import Text
+from kaiser_alarm.domain.notification_texts import Text
 from kaiser_alarm.publish.reach import Reach
 
 _THREADS = 4

@@ -1,0 +1,93 @@
+"""Texts of notifications in both languages: tables of cases."""
+
+from typing import Any, get_args
+
+import pytest
+from kaiser_alarm.domain.german import ALERTS, COMMANDS, PUSHES, SENTENCES, SEVERITIES, STATES, sentence_of
+from kaiser_alarm.domain.life import Key, Raise, raised
+from kaiser_alarm.domain.notification_texts import channel_test, summary_of, text_of
+from kaiser_common.contract.alarm_kinds import AlarmKind
+from kaiser_common.contract.schemas.actuator import AlertType, Command
+from kaiser_common.contract.schemas.api.actuators import CommandStateName
+from kaiser_common.contract.schemas.api.alarms import Alarm
+from kaiser_common.contract.schemas.event import AlarmSeverity
+
+RAISED_MS = 1_767_225_600_000
+
+
+def alarm(
+    kind: str = "device_offline", source: str = "ESP_1", severity: AlarmSeverity = "critical", **of: Any
+) -> Alarm:
+    of = {"esp_id": "ESP_1", **of}
+    step = raised(None, Raise(Key(kind, source), severity, f"{source} {kind}", RAISED_MS, **of), "1")
+    assert step is not None
+    return step.alarm
+
+
+def test_a_summary_of_ten_thousand_names_each_kind_the_worst_first():
+    many = [alarm(source=f"ESP_{number}", severity="warning") for number in range(10_000)]
+    text = summary_of([*many, alarm("stop_in_force", "all")], "phone-1", "en")
+    assert text.title == "critical: 10001 alarms"
+    assert text.body.splitlines()[0] == "critical stop_in_force: 1 (all)"
+    assert text.body.splitlines()[1] == "warning device_offline: 10000 (ESP_0, ESP_1, ESP_2 and 9997 more)"
+    assert len(text.body) < 500
+
+
+def test_one_alarm_is_told_with_its_reference():
+    text = text_of(alarm(), "abc-1", "en")
+    assert text.title == "critical: ESP_1 device_offline"
+    assert "Raised: 2026-01-01 00:00:00 UTC" in text.body
+    assert text.body.endswith("Reference: abc-1")
+
+
+BEYOND = {"gpio": 4, "sensor_type": "ds18b20", "facts": {"value": 41.25, "limit": 40.0, "unit": "°C"}}
+FAILED = {"gpio": 25, "facts": {"command": "ON", "state": "expired", "reason": "no answer within 10 s"}}
+CASES: list[tuple[dict[str, Any], str | None]] = [
+    ({"kind": "device_offline"}, "ESP_1 ist offline"),
+    ({"kind": "limit_hi_hi", **BEYOND}, "ds18b20 von ESP_1 ist 41,25 °C, über der kritischen Grenze 40 °C"),
+    ({"kind": "command_failed", **FAILED}, "EIN an GPIO 25 von ESP_1: verfallen"),
+    ({"kind": "stop_in_force", "source": "all", "esp_id": None, "facts": {"note": "{Wasser}"}},
+     "Not-Halt wirksam: alles: {Wasser}"),
+    ({"kind": "stop_in_force", "source": "ESP_1/25", "facts": {}}, "Not-Halt wirksam: GPIO 25 von ESP_1"),
+    ({"kind": "clock_ahead", "facts": {"off_s": 3900}},
+     "Die Uhr von ESP_1 geht 1 Std. 5 min vor: stattdessen gilt die Empfangszeit"),
+    ({"kind": "limit_hi", "gpio": 4, "sensor_type": "ds18b20"}, None),
+    ({"kind": "tank_empty"}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("of", "expected"), CASES)
+def test_an_alarm_is_a_german_sentence_of_its_kind_and_facts(of: dict[str, Any], expected: str | None):
+    assert sentence_of(alarm(**of)) == expected
+
+
+def test_every_kind_and_every_word_of_its_facts_has_german():
+    assert set(SENTENCES) == set(get_args(AlarmKind))
+    assert set(SEVERITIES) == set(get_args(AlarmSeverity))
+    assert set(COMMANDS) == set(get_args(Command))
+    assert set(STATES) >= set(get_args(CommandStateName))
+    assert set(ALERTS) == set(get_args(AlertType))
+    assert {"failed", "timeout", "partial"} <= set(PUSHES)
+
+
+def test_a_german_notification_has_a_german_title_and_the_reason_as_the_server_wrote_it():
+    text = text_of(alarm("command_failed", "ESP_1/25", "warning", **FAILED), "abc-1", "de")
+    assert text.title == "Warnung: EIN an GPIO 25 von ESP_1: verfallen"
+    assert text.body.splitlines() == [
+        "EIN an GPIO 25 von ESP_1: verfallen",
+        "",
+        "ESP_1/25 command_failed",
+        "",
+        "Art: command_failed",
+        "Quelle: ESP_1/25",
+        "Ausgelöst: 2026-01-01 00:00:00 UTC",
+        "Referenz: abc-1",
+    ]
+
+
+def test_a_german_summary_and_a_german_test():
+    many = [alarm(source=f"ESP_{number}", severity="warning") for number in range(5)]
+    text = summary_of(many, "phone-1", "de")
+    assert text.title == "Warnung: 5 Alarme"
+    assert text.body.splitlines()[0] == "Warnung device_offline: 5 (ESP_0, ESP_1, ESP_2 und 2 weitere)"
+    assert channel_test("phone", "grace", "de").body == "grace hat diesen Test des Kanals phone gesendet."
