@@ -1,4 +1,4 @@
-"""The central control (CCU): it takes requests, plans orders, and sends modules and AGVs their orders, step by step.
+"""The central control (CCU): it takes requests and commands, plans orders, and carries each to its end.
 
 An order has one AGV from its first step to its last. A module works for one order at a time, from the way there to its
 DROP; an order that waits for the next module holds none, so two orders never wait for each other.
@@ -11,8 +11,8 @@ from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.ccu_messages import CcuSetting, OrderRequest
 from kaiser_factory_dialect.topics import build
 
-from kaiser_simulator.domain.plant import agvs, ccu_forms, forms, modules
-from kaiser_simulator.domain.plant.ccu_forms import BAY, CCU, CHARGE_BELOW_PERCENT
+from kaiser_simulator.domain.plant import agvs, ccu_dispatch, ccu_forms, ccu_saying, forms, modules
+from kaiser_simulator.domain.plant.ccu_forms import BAY, CCU
 from kaiser_simulator.domain.plant.saying import End, Turn
 from kaiser_simulator.domain.plant.state import (
     MOST_ACTIVE,
@@ -40,48 +40,6 @@ _STATIONS = {
     ("DRILL", "DRILL"): 700,
 }
 """The numbers that a workpiece's tag gets."""
-
-
-def say(turn: Turn, topic: str, payload: Any, *, retain: bool = False) -> None:
-    """Publish what the CCU says; nothing by the fault `ccu_mute`."""
-    if not turn.plant.faults.ccu_mute:
-        turn.say(topic, payload, retain=retain)
-
-
-def boot(turn: Turn) -> None:
-    """Everything that the CCU keeps retained."""
-    plant = turn.plant
-    say(turn, build(FactoryKind.CCU_LAYOUT), ccu_forms.layout(plant), retain=True)
-    say(turn, build(FactoryKind.CCU_CONFIG), ccu_forms.config(plant), retain=True)
-    say(turn, build(FactoryKind.CCU_FLOWS), {of: {"steps": s} for of, s in plant.setup.flows.items()}, retain=True)
-    say_stock(turn)
-    say_active(turn)
-    say_completed(turn)
-    say_pairing(turn)
-
-
-def say_active(turn: Turn) -> None:
-    """Publish the orders that are not done."""
-    orders = [ccu_forms.order_payload(turn, order) for order in turn.plant.active]
-    say(turn, build(FactoryKind.CCU_ACTIVE), orders, retain=True)
-
-
-def say_completed(turn: Turn) -> None:
-    """Publish the orders that are done."""
-    orders = [ccu_forms.order_payload(turn, order) for order in turn.plant.completed]
-    say(turn, build(FactoryKind.CCU_COMPLETED), orders, retain=True)
-
-
-def say_pairing(turn: Turn) -> None:
-    """Publish what the CCU knows of modules and AGVs."""
-    say(turn, build(FactoryKind.CCU_PAIRING), ccu_forms.pairing(turn), retain=True)
-
-
-def say_stock(turn: Turn) -> None:
-    """Publish the bays of the store."""
-    stock = ccu_forms.stock(turn)
-    say(turn, build(FactoryKind.CCU_STOCK), stock, retain=True)
-    say(turn, build(FactoryKind.OBSERVED, "1", name="stock"), stock, retain=True)
 
 
 def on_request(turn: Turn, request: OrderRequest) -> None:
@@ -112,10 +70,10 @@ def on_request(turn: Turn, request: OrderRequest) -> None:
     order.steps = _plan(turn, order)
     plant.active.append(order)
     turn.changed = True
-    dispatch(turn)
-    say_active(turn)
-    say(turn, build(FactoryKind.CCU_RESPONSE), ccu_forms.order_payload(turn, order))
-    say_stock(turn)
+    ccu_dispatch.dispatch(turn)
+    ccu_saying.say_active(turn)
+    ccu_saying.say(turn, build(FactoryKind.CCU_RESPONSE), ccu_forms.order_payload(turn, order))
+    ccu_saying.say_stock(turn)
 
 
 def _plan(turn: Turn, order: Order) -> list[PlantStep]:
@@ -137,113 +95,6 @@ def _plan(turn: Turn, order: Order) -> list[PlantStep]:
     return steps
 
 
-def dispatch(turn: Turn) -> None:
-    """Start every step that can start, the oldest order first; then send AGVs to the charger."""
-    plant = turn.plant
-    moved = False
-    for order in list(plant.active):
-        if order.state == "ENQUEUED":
-            moved |= _start_order(turn, order)
-        elif order.state == "IN_PROGRESS" and order.steps[order.at].state == "ENQUEUED":
-            moved |= _start_step(turn, order)
-    for agv in plant.agvs.values():
-        moved |= _to_charger(turn, agv)
-    if moved:
-        turn.changed = True
-        say_active(turn)
-        say_pairing(turn)
-
-
-def _start_order(turn: Turn, order: Order) -> bool:
-    """Give an order an AGV, the nearest that is free, once the first module is free too."""
-    plant = turn.plant
-    running = sum(one.state == "IN_PROGRESS" for one in plant.active)
-    target = _free_module(plant, order.steps[0].target or "", order)
-    free = [agv for agv in plant.agvs.values() if _is_free(turn, agv)]
-    if running >= plant.setup.parallel or target is None or not free:
-        return False
-    ways = [(len(path), agv.serial) for agv in free if (path := ccu_forms.way(plant, agv.node, target)) is not None]
-    if not ways:
-        return False
-    order.agv, order.state, order.started = min(ways)[1], "IN_PROGRESS", turn.now
-    return _start_step(turn, order)
-
-
-def _start_step(turn: Turn, order: Order) -> bool:
-    plant, step = turn.plant, order.steps[order.at]
-    agv = plant.agvs[order.agv or ""]
-    if step.type == "NAVIGATION":
-        target = _free_module(plant, step.target or "", order)
-        if target is None or not turn.is_heard(agv.serial) or agv.serial in plant.faults.node_unknown:
-            return False
-        path = ccu_forms.way(plant, agv.node, target)
-        if path is None:
-            return False
-        plant.reserved[target] = order.id
-        step.serial = agv.serial
-        load = {"loadType": order.type, "loadPosition": BAY}
-        load = ({"loadId": order.workpiece_id} | load) if order.workpiece_id is not None and order.at else load
-        topic, payload = ccu_forms.agv_order(turn, agv, path, order.id, order.at, step.id, load)
-    else:
-        serial = next((at for at, of in plant.reserved.items() if of == order.id), "")
-        module = plant.modules.get(serial)
-        if module is None or not turn.is_heard(serial) or not modules.is_idle(module):
-            return False
-        step.serial = serial
-        topic, payload = ccu_forms.module_order(turn, module, order, step)
-    step.state, step.started = "IN_PROGRESS", turn.now
-    turn.say(topic, payload)
-    return True
-
-
-def _free_module(plant: Plant, kind: str, order: Order) -> str | None:
-    """A module of a type that can be reached and works for no other order."""
-    for module in plant.modules.values():
-        mine = plant.reserved.get(module.serial, order.id) == order.id
-        if module.type == kind and mine and module.serial not in plant.faults.offline and not module.errors:
-            return module.serial
-    return None
-
-
-def _is_free(turn: Turn, agv: Agv) -> bool:
-    plant = turn.plant
-    return (
-        turn.is_heard(agv.serial)
-        and not agv.charging
-        and agv.serial not in plant.faults.node_unknown
-        and agv.serial not in plant.to_charge
-        and agv.serial not in plant.reserved.values()
-        and agv.battery > CHARGE_BELOW_PERCENT
-        and not forms.is_underway(agv)
-        and not any(order.agv == agv.serial for order in plant.active)
-    )
-
-
-def _to_charger(turn: Turn, agv: Agv) -> bool:
-    """Send an AGV to the charger once it is idle, if that was requested or its battery is low."""
-    plant = turn.plant
-    low = agv.battery <= CHARGE_BELOW_PERCENT
-    charger = next((one.serial for one in plant.setup.modules if one.type == "CHRG"), None)
-    if (
-        charger is None
-        or not (low or agv.serial in plant.to_charge)
-        or agv.charging
-        or charger in plant.reserved
-        or not turn.is_heard(agv.serial)
-        or agv.serial in plant.faults.node_unknown
-        or forms.is_underway(agv)
-        or any(order.agv == agv.serial for order in plant.active)
-    ):
-        return False
-    path = ccu_forms.way(plant, agv.node, charger)
-    if path is None:
-        return False
-    plant.reserved[charger] = agv.serial
-    topic, payload = ccu_forms.agv_order(turn, agv, path, f"charge-{turn.uuid()}", 0, turn.uuid(), {})
-    turn.say(topic, payload)
-    return True
-
-
 def on_end(turn: Turn, end: End) -> None:
     """An action of a module or an AGV has ended: the next step, or the end of the order."""
     plant = turn.plant
@@ -253,7 +104,7 @@ def on_end(turn: Turn, end: End) -> None:
     if order is None:
         if end.state == "FAILED":
             _release(plant, end.serial)  # on its way to the charger
-        dispatch(turn)
+        ccu_dispatch.dispatch(turn)
         return
     step = order.steps[order.at]
     step.stopped = turn.now
@@ -267,7 +118,7 @@ def on_end(turn: Turn, end: End) -> None:
         _finish(turn, order, "FINISHED")
     else:
         order.at += 1
-        dispatch(turn)
+        ccu_dispatch.dispatch(turn)
 
 
 def _after_manufacture(turn: Turn, order: Order, step: PlantStep, end: End, *, failed: bool) -> None:
@@ -283,7 +134,7 @@ def _after_manufacture(turn: Turn, order: Order, step: PlantStep, end: End, *, f
     if agv is not None and step.command in {"DROP", "PICK"}:
         _clear_load(turn, agv, order, dropped=step.command == "PICK" or failed)
     if step.module_type == "HBW":
-        say_stock(turn)
+        ccu_saying.say_stock(turn)
     if step.command == "DROP" or failed:
         _release(plant, order.id)
 
@@ -334,13 +185,13 @@ def _finish(turn: Turn, order: Order, word: Any) -> None:
     plant.shipped += shipped
     plant.failed += word == "ERROR"
     turn.changed = True
-    say_active(turn)
+    ccu_saying.say_active(turn)
     turn.later(COMPLETED_AFTER_S, "ccu_completed")
     note = {"ts": forms.iso(turn, CCU), "type": order.type, "state": "SHIPPED" if shipped else word}
-    say(turn, build(FactoryKind.OBSERVED, "1", name="order"), note)
+    ccu_saying.say(turn, build(FactoryKind.OBSERVED, "1", name="order"), note)
     if plant.setup.refill and order.order_type == "PRODUCTION" and order.workpiece_id is not None:
         turn.later(COMPLETED_AFTER_S, "request", order.type, "STORAGE")
-    dispatch(turn)
+    ccu_dispatch.dispatch(turn)
 
 
 def _unreserve(plant: Plant, kind: str) -> None:
@@ -364,7 +215,7 @@ def on_cancel(turn: Turn, order_ids: Iterable[str]) -> None:
     wanted = set(order_ids)
     for order in [one for one in plant.active if one.id in wanted and one.state == "ENQUEUED"]:
         _finish(turn, order, "CANCELLED")
-        say_stock(turn)
+        ccu_saying.say_stock(turn)
 
 
 def on_setting(turn: Turn, setting: CcuSetting, machines: tuple[Iterable[Module], Iterable[Agv]]) -> None:
@@ -381,7 +232,7 @@ def on_setting(turn: Turn, setting: CcuSetting, machines: tuple[Iterable[Module]
             flows = {of: steps for of, steps in setting.settings.items() if of in COLOURS}
             plant.setup.flows |= {of: _steps(said) for of, said in flows.items()}
             said = {of: {"steps": steps} for of, steps in plant.setup.flows.items()}
-            say(turn, build(FactoryKind.CCU_FLOWS), said, retain=True)
+            ccu_saying.say(turn, build(FactoryKind.CCU_FLOWS), said, retain=True)
         case _:
             pass
     turn.changed = True
@@ -406,8 +257,8 @@ def _reset(turn: Turn, machines: tuple[Iterable[Module], Iterable[Agv]], *, with
         modules.abort(turn, module)
     for agv in all_agvs:
         agvs.abort(turn, agv)
-    say(turn, build(FactoryKind.CCU_GLOBAL), {"type": "reset"})
-    boot(turn)
+    ccu_saying.say(turn, build(FactoryKind.CCU_GLOBAL), {"type": "reset"})
+    ccu_saying.boot(turn)
 
 
 def _on_charge(turn: Turn, serial: str, *, wanted: bool) -> None:
@@ -420,7 +271,7 @@ def _on_charge(turn: Turn, serial: str, *, wanted: bool) -> None:
             plant.to_charge.append(serial)
     else:
         stop_charging(turn, agv)
-    dispatch(turn)
+    ccu_dispatch.dispatch(turn)
 
 
 def stop_charging(turn: Turn, agv: Agv) -> None:
@@ -436,7 +287,7 @@ def on_pair(turn: Turn, serial: str) -> None:
     if serial in turn.plant.agvs and not turn.plant.faults.ccu_mute:
         turn.plant.paired[serial] = turn.now
         turn.changed = True
-        say_pairing(turn)
+        ccu_saying.say_pairing(turn)
 
 
 def _bays(plant: Plant) -> list[PlantLoad]:

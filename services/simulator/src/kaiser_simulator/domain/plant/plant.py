@@ -9,7 +9,7 @@ from kaiser_factory_dialect.messages import AgvOrder, FactoryMessage, InstantAct
 from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 from kaiser_factory_dialect.topics import build
 
-from kaiser_simulator.domain.plant import agvs, ccu, forms, modules
+from kaiser_simulator.domain.plant import agvs, ccu, ccu_dispatch, ccu_saying, forms, modules
 from kaiser_simulator.domain.plant.saying import End, Turn
 from kaiser_simulator.domain.plant.state import Agv, Module, Plant, PlantFaults, PlantLoad, PlantSetup, Timer
 
@@ -64,7 +64,7 @@ def begin(plant: Plant, now: int) -> Turn:
         load.since = load.since or now
         load.id = load.id or turn.tag()
     turn.say(build(FactoryKind.NODERED_STATUS, source="nodered"), {"connectionState": "ONLINE"}, retain=True)
-    ccu.boot(turn)
+    ccu_saying.boot(turn)
     for module in plant.modules.values():
         modules.boot(turn, module)
     for agv in plant.agvs.values():
@@ -159,9 +159,9 @@ def _do(turn: Turn, timer: Timer) -> None:
             modules.on_end(turn, plant.modules[timer.of], timer.arg)
         case "module_repaired":
             modules.on_repaired(turn, plant.modules[timer.of])
-            ccu.dispatch(turn)
+            ccu_dispatch.dispatch(turn)
         case "ccu_completed":
-            ccu.say_completed(turn)
+            ccu_saying.say_completed(turn)
         case "planned":
             _request_planned(turn, int(timer.of), int(timer.arg))
         case "request":
@@ -208,8 +208,8 @@ def _repeat(turn: Turn, what: str) -> None:
                 if agv.charging and agv.battery >= agvs.FULL_PERCENT:
                     ccu.stop_charging(turn, agv)
                     turn.changed = True
-            ccu.dispatch(turn)
-            ccu.say_pairing(turn)
+            ccu_dispatch.dispatch(turn)
+            ccu_saying.say_pairing(turn)
         case "every_climate":
             _say_climate(turn)
         case _:
@@ -241,7 +241,7 @@ def _say_light(turn: Turn) -> None:
     lamp = {"green": works, "red": False, "yellow": not works}
     for module in plant.modules.values():
         if module.type == "DPS":
-            ccu.say(
+            ccu_saying.say(
                 turn,
                 build(FactoryKind.MODULE_INSTANT, module.serial),
                 {
@@ -271,8 +271,8 @@ def set_faults(plant: Plant, faults: PlantFaults, now: int) -> Turn:
             plant.agvs[serial].battery = LOW_PERCENT
             agvs.say_state(turn, plant.agvs[serial])
     if was_mute and not faults.ccu_mute:
-        ccu.boot(turn)
-    ccu.dispatch(turn)
+        ccu_saying.boot(turn)
+    ccu_dispatch.dispatch(turn)
     _settle(turn)
     return turn
 
