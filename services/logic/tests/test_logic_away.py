@@ -8,11 +8,12 @@ from kaiser_common.contract.schemas.api.logic import RulesPage, RulesQuery, Test
 from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import DEVICES_BUCKET
-from kaiser_logic.domain.conditions import View, evaluate
+from kaiser_logic.domain.conditions import evaluate
 from kaiser_logic.domain.effects import Firing, Over
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.readings import ACTUATOR, Away, Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
+from kaiser_logic.domain.view import View
 from kaiser_logic.store.presence import away_of
 from logic_world import DRY, PUMP, now_ms, until_async
 

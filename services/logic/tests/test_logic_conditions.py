@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kaiser_common.contract.schemas.api.rules import RuleSettings
-from kaiser_logic.domain.conditions import View, all_of, any_of, evaluate, negated
+from kaiser_logic.domain.conditions import all_of, any_of, evaluate, negated
 from kaiser_logic.domain.effects import Firing
 from kaiser_logic.domain.readings import Readings, RuleInput
+from kaiser_logic.domain.view import View
 
 NOTIFY = {"type": "notification", "message": "m"}
 SENSOR = {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "temperature"}

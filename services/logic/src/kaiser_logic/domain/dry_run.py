@@ -14,10 +14,11 @@ from kaiser_common.contract.schemas.api.rules import (
     Sequence,
 )
 
-from kaiser_logic.domain.conditions import ALWAYS_MS, Evaluation, View, evaluate
+from kaiser_logic.domain.conditions import Evaluation, evaluate
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.readings import ANY, Place, Readings, RuleInput
 from kaiser_logic.domain.state import ConditionMemory, RuleState
+from kaiser_logic.domain.view import ALWAYS_MS, View
 
 
 def dry_run(

@@ -11,7 +11,7 @@ from kaiser_common.contract.schemas.api.logic import Rule
 from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_logic.domain.alarms import AlarmInput
-from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
+from kaiser_logic.domain.conditions import evaluate
 from kaiser_logic.domain.effects import Effect, Firing, Over, Suppressed
 from kaiser_logic.domain.ends import RuleEnd, end_of, fired_by, reported
 from kaiser_logic.domain.index import RuleIndex
@@ -32,6 +32,7 @@ from kaiser_logic.domain.rules import (
 )
 from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.domain.turns import NewestFirings
+from kaiser_logic.domain.view import ALWAYS_MS, View
 from kaiser_logic.domain.wakes import Wakes
 
 _TELL_EVERY_MS = 10_000
