@@ -120,9 +120,9 @@ class RpcSubscriber(CoreSubscriber):
 
     At most 64 requests run concurrently; further ones get a 503 immediately, except for the methods in `always`, of
     which another 64 may run (an emergency stop does not wait behind commands), and which have the right of way over the
-    steps of the others. A request whose caller has stopped
-    waiting (its deadline, by the clocks of both machines) is refused with 504 and code 5403, except for `always`: a
-    stop is never too late. `unavailable` lists the exceptions that mean an outage: they become a 503 with code 5402.
+    steps of the others. A request whose caller has stopped waiting (its deadline, by the clocks of both machines) is
+    refused with 504 and code 5403, except for `always`: a stop is never too late. `unavailable` lists the exceptions
+    that mean an outage: they become a 503 with code 5402.
 
     A subclass of FastStream's subscriber of a subject: `consume`, `process_message` and `stop` are our own. The
     method's handler is looked up by name, and no middleware of FastStream runs around it.
@@ -160,7 +160,7 @@ class RpcSubscriber(CoreSubscriber):
 
     @property
     def unavailable(self) -> tuple[type[Exception], ...]:
-        """The exceptions that list an outage."""
+        """The exceptions that mean an outage."""
         return self._unavailable
 
     @property

@@ -1,4 +1,4 @@
-"""Which addresses are of the internet; pure."""
+"""Which IP addresses belong to the public internet, and which a connection may go to; pure."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 

@@ -1,4 +1,4 @@
-"""The causes of failed work, by its error: the database or NATS is away, the database refuses a row, or a bug."""
+"""Judges an error of failed work: the database or NATS is away, the database refuses a row, or it is a bug."""
 
 from enum import StrEnum
 

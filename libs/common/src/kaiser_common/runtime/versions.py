@@ -1,4 +1,4 @@
-"""Changes of what is stored: one that is meant for another version, or does not fit the rest, is refused."""
+"""Checks a change of a stored object: its version, and whether the changed object is valid."""
 
 from typing import TypeVar
 

@@ -1,4 +1,4 @@
-"""Built-in conditions: what events say about them, pure. docs/alarms.md has the same list for operators.
+"""The built-in conditions: which events begin and end each; pure. docs/alarms.md has the same list for operators.
 
 An event that ends a condition clears its alarm. Where no event reports the end, the condition is momentary: its
 acknowledgement closes the alarm. A critical system_event that this module does not know is a momentary condition of its

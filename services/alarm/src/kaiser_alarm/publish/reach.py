@@ -1,8 +1,9 @@
 """Which addresses a channel may reach: public ones, and the networks that the administrator has listed.
 
-Apprise and its plugins connect by several libraries, and follow redirects. Python's audit event `socket.connect` has
-the address to which each of them connects, after the name was resolved, so that no answer of a name server and no
-redirect leads elsewhere. It is asked in the threads of channels alone. An audit hook stays for the life of the process.
+Apprise and its plugins connect by several libraries, and follow redirects. Python's audit event `socket.connect` names
+each address to which they connect, after the host name was resolved. Checking it there covers every answer of a name
+server and every redirect. Only the threads of channels are checked. Python cannot remove an audit hook: it stays until
+the process ends.
 """
 
 import sys

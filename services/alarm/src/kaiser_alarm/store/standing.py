@@ -1,8 +1,8 @@
 """The SQL of the times in which conditions held, from the steps of alarms.
 
-An alarm may be raised and cleared several times before it is closed: its row has the first time at which it was raised
-and the last at which it was cleared, its steps have each. The severity of such a time is that at its end, or now: while
-a condition holds it only becomes worse.
+An alarm may be raised and cleared several times before it is closed. Its row has only the first time at which it was
+raised and the last at which it was cleared; its steps have all of them. The severity of such a time is the severity at
+its end, or now if it still holds: while a condition holds, its severity only becomes worse.
 """
 
 from collections.abc import Sequence

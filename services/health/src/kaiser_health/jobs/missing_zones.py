@@ -1,5 +1,8 @@
-"""At the start and every hour, adds the zones that a health of an earlier version put devices into: it may run beside
-this one while a site is updated. Killed: the next start adds them."""
+"""Adds the zones that devices are in and that the table of zones lacks, at the start and every hour.
+
+During an update a health of the previous version may still run, and it puts devices into zones without adding the zone.
+Killed: the next start adds them.
+"""
 
 from kaiser_common.runtime.database import DatabasePool
 

@@ -1,8 +1,8 @@
-"""Fields of a device's JSON object, in two sorts: those without which the message means nothing, and all others.
+"""Reads fields of a device's JSON object: required ones, without which the message means nothing, and optional ones.
 
-A required field raises Rejected with its code where it is missing or wrong. An optional one that makes no sense is left
-out, and its name is added to `odd`: the message stands. A field that is null counts as absent. The functions here never
-look at unknown fields.
+A required field that is missing or wrong raises Rejected with its code. An optional field that makes no sense is left
+out and its name is added to `odd`; the message is accepted. A field that is null counts as absent. The functions here
+never look at unknown fields.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Has the broker send what it retains once more after the stream TOPICS was created anew.
+"""Has the broker send its retained messages once more after the stream TOPICS was created anew.
 
-The state of the factory is built from TOPICS, and machines publish only as they connect, retained, that they are online
-and what they can do. Killed at any point: the next holder of the session subscribes as it connects, which has the
-broker send the same.
+The state of the factory is built from TOPICS. Machines publish only when they connect, as retained messages, that they
+are online and what they can do, so a new stream would lack this. Killed at any point: the next holder of the session
+subscribes when it connects, and the broker sends the same messages.
 """
 
 from collections.abc import Awaitable, Callable

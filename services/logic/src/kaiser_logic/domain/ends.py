@@ -1,7 +1,7 @@
-"""The report of a rule that is changed, disabled or removed after it has fired; pure.
+"""The report that ends the alarms of a rule after the rule is changed, disabled or removed; pure.
 
-Nothing else would end its alarms. The state of the rule has what is owed, so a process that is killed before the
-report leaves it to the next one: what is owed follows from the rule and its state, whenever these are compared.
+No other event ends these alarms. Whether a report is owed follows from the rule and its stored state alone, so a
+process that is killed before it has reported leaves the report to the next one.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 """Keeps an older firing from acting on an actuator or an alarm after a newer one; pure.
 
 Executions run at the same time, try a command again, and are continued after a restart. So an execution may come to an
-action when a rule that fired later has acted on the same actuator already: the value it fired by is out of date then,
-and the action is left out. A newer firing counts from its first try, even if it is refused. Only what must not be lost,
-as an OFF, waits for the end of that try, and is left out if it was accepted.
+action after a rule that fired later has acted on the same actuator. The value that it fired by is out of date then, and
+the action is left out. A newer firing counts from its first try, even if that is refused. An action that must not be
+lost, such as an OFF, waits for the end of that try, and is left out only if the try was accepted.
 """
 
 from collections import OrderedDict

@@ -1,10 +1,8 @@
 """Decides which addresses webhooks may reach.
 
-A host is resolved, its addresses are checked, and the connection goes to the address that was checked.
-
-Considered: Advocate (made for requests, unmaintained) and what httpx offers. A transport that replaces the host with
-the checked address and passes the host name for TLS (`sni_hostname`) uses only httpx's public API, so no dependency is
-added.
+A host is resolved, its addresses are checked, and the connection goes to the address that was checked. The transport
+replaces the host with that address and passes the host name for TLS (`sni_hostname`), by httpx's public API alone.
+Advocate, a library that does the same, is made for requests and unmaintained.
 """
 
 import asyncio

@@ -10,19 +10,16 @@ from kaiser_common.contract.schemas.sensor import MISSED, SensorState
 
 MOST_GAPS = 50
 """The interval of a sensor is the median of this many gaps between its newest readings."""
-
 LEAST_GAPS = 3
 SHORTEST_S = 5.0
 """A sensor that sends more often is watched as if it sent every 5 s, so that a pause of the network is no silence."""
-
 LONGEST_S = 86_400.0
 UNLEARNED_S = 300.0
 """The interval of a sensor that is not configured and has sent fewer than four readings."""
-
-
 HEARD_WITHIN_MS = 90_000
 """How far the registry's time of a device's last message may lie behind its newest reading: heartbeats come every
 60 s. A reading that came later than that says that the device is back."""
+_BAD = frozenset({"bad", "error"})
 
 
 class Knowledge(NamedTuple):
@@ -33,9 +30,6 @@ class Knowledge(NamedTuple):
 
 
 KNOWN = Knowledge("known", None)
-
-
-_BAD = frozenset({"bad", "error"})
 
 
 def is_shown(wanted: SensorsShown, state: SensorState, quality: str) -> bool:

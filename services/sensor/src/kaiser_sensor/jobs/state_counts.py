@@ -12,7 +12,8 @@ from kaiser_sensor.store import intervals as interval_store
 
 
 class StateCounts:
-    """Every replica counts all sensors, so one replica is enough. Killed: the next count is correct again."""
+    """Every replica counts all sensors, so the metric of any one of them is complete. Killed: the next count is
+    correct again."""
 
     def __init__(
         self, pool: DatabasePool, offline_since: Callable[[str], int | None], now: Callable[[], datetime]

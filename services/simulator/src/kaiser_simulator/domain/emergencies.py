@@ -1,4 +1,4 @@
-"""How a mock stops and how its stop ends: by message as its firmware does it, or by its red button; pure."""
+"""How an emergency stop of a mock begins and ends: by message, as its firmware does it, or by its red button; pure."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 """Every mock in memory, and what each does when its time has come; no I/O, time is an argument.
 
-Readings have the time at which they were due, to the millisecond of a fixed grid, and values that follow from the step
-alone: a simulator that was killed goes on with the very values that it would have sent, and two that overlap for a
-moment send the same readings.
+A reading has the time at which it was due, on a fixed grid, and a value that follows from its step alone. So a
+simulator that was killed continues with the values that it would have sent, and two that overlap for a moment send the
+same readings.
 """
 
 from collections import deque

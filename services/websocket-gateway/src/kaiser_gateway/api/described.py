@@ -1,7 +1,7 @@
-"""Kaiser's own descriptions: the REST API and its page, the AsyncAPI document, the JSON Schema of each event.
+"""Kaiser's descriptions of itself: the REST API and its page, the AsyncAPI document, the JSON Schema of each event.
 
-They need no token, so anybody may ask for them often; each is therefore built only once: building one takes 20 ms of
-the process that also carries emergency stops.
+Anybody may ask for them, because they need no token. Each is therefore built only once: building one takes 20 ms in the
+process that also carries emergency stops.
 """
 
 import asyncio

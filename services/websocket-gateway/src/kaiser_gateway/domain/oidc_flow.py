@@ -1,7 +1,7 @@
-"""The authorization code flow with PKCE: the values that a sign-in at the issuer carries from its begin to its end;
-pure, the time is an argument.
+"""The values that a sign-in at the issuer carries through its steps (authorization code flow with PKCE); pure, the time
+is an argument.
 
-Nothing of it is kept by the gateway: the browser holds each step, sealed with a key that is made of the signing key.
+The gateway stores none of them: the browser holds those of each step, sealed with a key derived from the signing key.
 Sources: RFC 7636 (PKCE), OpenID Connect Core 1.0 §§3.1.2, 3.1.3.7, RFC 9207 (issuer identification).
 """
 

@@ -201,8 +201,8 @@ class DeviceRecord(BaseModel):
 
     kaiser_id: the site under which it publishes; if kaiser_id_fixed, messages under another site are rejected (5211).
     generation: of its firmware, B once a heartbeat had a boot_sequence_id. emergency_token: the device's own, its
-    esp_id where None; never shown or logged. boot grows with each restart and each return that was
-    too short to be seen as `online`.
+    esp_id where None; never shown or logged. boot: grows with each restart, and with each absence that was too short to
+    be seen in `online`.
     offline_since: time of the last message of an offline device (ms). away_at: when it was last found offline (ms),
     also after its return: what came before is not known until it comes again.
     """

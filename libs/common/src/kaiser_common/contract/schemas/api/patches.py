@@ -1,4 +1,4 @@
-"""Changes of a part of something: JSON merge patches (RFC 7396), written with what was given alone."""
+"""JSON merge patches (RFC 7396): they change some fields of an object, and carry only the fields that were given."""
 
 from collections.abc import Mapping
 from typing import Any
