@@ -29,6 +29,9 @@ class Recorder:
         self.asked: list[str] = []
         self.begun: dict[str, object] = {}
         self.refuses_part = 0
+        self.may_go_on = asyncio.Event()
+        """Whether the second part of an export is answered."""
+        self.may_go_on.set()
 
     async def answer(self, message) -> None:
         method, request = message.subject.rpartition(".")[2], json.loads(message.data)
@@ -48,6 +51,8 @@ class Recorder:
                 await message.respond(json.dumps(RECORDING).encode())
             case "export":
                 lines = {0: (b"first\n", 7), 7: (b"second\n", None)}[request["after"]]
+                if request["after"]:
+                    await self.may_go_on.wait()
                 page = {"data_base64": base64.b64encode(zlib.compress(lines[0])).decode(), "next_after": lines[1]}
                 await message.respond(json.dumps(page).encode())
             case _:
@@ -117,6 +122,17 @@ async def test_a_recording_comes_out_page_by_page(gateway, recorder):
         answer = await http.get(f"/api/v1/recordings/{RECORDING['recording_id']}/export")
     assert (answer.status_code, answer.content) == (200, b"first\nsecond\n")
     assert answer.headers["content-disposition"].endswith('.jsonl"')
+
+
+async def test_the_first_part_of_an_export_is_sent_before_the_next_one_is_read(gateway, recorder):
+    """Otherwise the gateway would hold a recording of any size in memory."""
+    recorder.may_go_on.clear()
+    path = f"/api/v1/recordings/{RECORDING['recording_id']}/export"
+    async with asyncio.timeout(60), gateway.http("viewer") as http, http.stream("GET", path) as answer:
+        lines = aiter(answer.aiter_lines())
+        assert await anext(lines) == "first"
+        recorder.may_go_on.set()
+        assert [line async for line in lines] == ["second"]
 
 
 async def test_a_site_without_a_recorder_says_how_to_turn_it_on(gateway):

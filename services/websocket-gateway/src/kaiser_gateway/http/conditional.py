@@ -9,7 +9,9 @@ _PREFIX = "/api/"
 
 
 class ConditionalGet:
-    """An ASGI middleware. It holds an answer's body until it is whole, which the API's answers are from the start."""
+    """An ASGI middleware. It holds an answer's body until it is whole, which an answer that states its length is from
+    the start. One that states none, such as a file that is read as it is sent, passes through: held, it would be in
+    memory as a whole."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,7 +31,7 @@ class _Answer:
         self._body: list[bytes] = []
 
     async def on_message(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] == 200:
+        if message["type"] == "http.response.start" and message["status"] == 200 and _states_its_length(message):
             self._start = message
         elif self._start is None or message["type"] != "http.response.body":
             await self._send(message)
@@ -49,6 +51,10 @@ class _Answer:
             del headers["content-length"], headers["content-type"]
         await self._send({**start, "status": status, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _states_its_length(start: Message) -> bool:
+    return any(name == b"content-length" for name, _ in start["headers"])
 
 
 def etag(body: bytes) -> str:
