@@ -1,6 +1,7 @@
 """Each form of a file is read in parts, broken ones up to where they break."""
 
 import gzip
+import io
 import json
 import sqlite3
 from pathlib import Path
@@ -140,6 +141,30 @@ def test_an_item_that_nests_deep_is_read_or_skipped(tmp_path: Path, name: str, d
     path.write_text(f"[{deep}]" if name == "deep.json" else deep)
     messages, found = of(path)
     assert len(messages) + found.bad_lines == 1
+
+
+def test_a_line_without_an_end_is_unpacked_up_to_the_limit_and_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A file of half a gigabyte may unpack to a line of half a terabyte."""
+    monkeypatch.setattr(files, "MAX_BYTES", 2_000_000)
+    monkeypatch.setattr(files, "_LONGEST_LINE", 100_000)
+    read = 0
+
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            nonlocal read
+            read += len(buffer)
+            assert read < 100_000_000, "it is read for ever"
+            buffer[:] = b"x" * len(buffer)
+            return len(buffer)
+
+    monkeypatch.setattr(files, "_opened", lambda *_, **__: io.BufferedReader(Endless()))
+    with pytest.raises(NoRecording, match="more than 2000000 bytes"):
+        of(tmp_path / "endless.log.gz")
 
 
 def test_a_file_that_breaks_off_is_read_up_to_there(tmp_path: Path):

@@ -67,7 +67,7 @@ def _lines(path: Path, offset_us: int, recording: Recording, *, compressed: bool
                 left -= len(line)
                 if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
                     left -= _skip_line(file)
-                    line = b""
+                    _check(left)
                     recording.lines += 1
                     recording.skip(recording.lines, f"a line has more than {_LONGEST_LINE} bytes")
                     continue

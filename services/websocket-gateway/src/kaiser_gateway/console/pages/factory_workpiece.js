@@ -3,6 +3,7 @@
 import { path } from "../core/api.js";
 import { orNone } from "../core/format.js";
 import { ORDER, orderTypeText } from "../core/factory.js";
+import { bitmapOf } from "../core/pictures.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useEvents, useLoaded } from "../ui/hooks.js";
 import { Badge, Empty, Head, ListState, Panel } from "../ui/parts.js";
@@ -81,7 +82,7 @@ function Picture({ id, text }) {
 }
 
 async function draw(api, id, canvasNow) {
-  const image = await createImageBitmap(await api.blob(path`/api/v1/factory/quality/${id}/picture`));
+  const image = await bitmapOf(await api.blob(path`/api/v1/factory/quality/${id}/picture`));
   const canvas = canvasNow();
   if (!canvas) return;
   Object.assign(canvas, { width: image.width, height: image.height });

@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { mosquittoPub, verdictOf } from "../core/message_list.js";
+import { bitmapOf } from "../core/pictures.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useLoaded } from "../ui/hooks.js";
 import { Facts, ProblemNotice } from "../ui/parts.js";
@@ -87,7 +88,7 @@ function Picture({ message }) {
   const [isBroken, setBroken] = useState(false);
   useEffect(() => {
     let isHere = true;
-    bitmapOf(message).then(
+    pictureOf(message).then(
       (image) => {
         if (!isHere) return;
         Object.assign(canvas.current, { width: image.width, height: image.height });
@@ -101,9 +102,9 @@ function Picture({ message }) {
   return html`<canvas class="picture" ref=${canvas} role="img" aria-label=${t("message_detail.the_picture_of_the_message")}></canvas>`;
 }
 
-/** Fails where the bytes are no picture, or no base64. */
-async function bitmapOf(message) {
-  return createImageBitmap(new Blob([bytesOf(message)], { type: message.mime }));
+/** Fails where the bytes are no picture, a very large one, or no base64. */
+async function pictureOf(message) {
+  return bitmapOf(new Blob([bytesOf(message)], { type: message.mime }));
 }
 
 function bytesOf({ payload, payload_base64: encoded }) {
