@@ -150,6 +150,14 @@ def test_a_wrong_filter_is_refused_with_the_hint(wrong: str):
         TopicSelection(6, [wrong], ())
 
 
+@pytest.mark.parametrize("filters", [["a"] * 51, ["a/" * 2049], ["x" * 1024] * 5])
+def test_more_or_longer_filters_than_may_be_are_refused(filters: list[str]):
+    """They would be compared with each of 10,000 topics while a stop waits."""
+    with pytest.raises(WrongFilter, match="50 filters, with 4096 characters"):
+        TopicSelection(6, filters, ())
+    TopicSelection(6, ["a"] * 50, ())
+
+
 def test_a_star_is_refused_with_what_to_write_instead():
     with pytest.raises(WrongFilter, match=r"use \+ for one level, # for all that follow"):
         TopicSelection(6, ["module/v1/*/state"], ())

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from kaiser_common.bus.pull import Delivery
 from kaiser_gateway.domain.conflation import Outlet, Overfull
 from kaiser_gateway.domain.csv_text import to_csv
-from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter, topic_matches
+from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter
 from kaiser_gateway.domain.frames import Event, events_of
 from kaiser_gateway.domain.limits import Limiter, TokenBucket
 from kaiser_gateway.domain.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
 from kaiser_gateway.domain.signing_in import ExternalLimits, SignInLimits
 from kaiser_gateway.domain.tokens import Signer, TokenRefused
+from kaiser_gateway.domain.topic_tree import TopicTree
 from kaiser_gateway.http import problems
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.ws.replay import KeptEvents, gap
+from paho.mqtt.client import topic_matches_sub
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
@@ -62,11 +64,34 @@ def test_a_frame_is_the_envelope_around_the_data():
         ("a/+/c", "a/b/c", True),
         ("a/b", "a/b/c", False),
         ("a/b/c", "a/b", False),
-        ("#", None, False),
+        ("a//c", "a//c", True),
+        ("a/+/c", "a//c", True),
+        ("#", "$SYS/a", False),
+        ("+/a", "$SYS/a", False),
+        ("$SYS/#", "$SYS/a", True),
     ],
 )
 def test_topic_filters_match_as_in_mqtt(topic_filter, topic, matches):
-    assert topic_matches(topic_filter, topic) is matches
+    assert TopicTree([topic_filter]).matches(topic) is matches
+
+
+LEVELS = st.sampled_from(("", "a", "b", "$s"))
+TOPICS = st.lists(LEVELS, min_size=1, max_size=5).map("/".join).filter(bool)
+TOPIC_FILTERS = st.builds(
+    lambda levels, end: "/".join([*levels, *end]),
+    st.lists(st.one_of(LEVELS, st.just("+")), min_size=1, max_size=5),
+    st.sampled_from(([], ["#"])),
+).filter(bool)
+
+
+@given(topic_filters=st.lists(TOPIC_FILTERS, max_size=8), topic=TOPICS)
+def test_many_filters_match_what_one_of_them_matches(topic_filters, topic):
+    assert TopicTree(topic_filters).matches(topic) is any(topic_matches_sub(one, topic) for one in topic_filters)
+
+
+@pytest.mark.parametrize("topic", [None, 7, ["a"], {}])
+def test_an_event_without_a_topic_passes_no_filter_of_topics(topic):
+    assert not Filters(topics=["#"]).admits(event(topic=topic))
 
 
 @pytest.mark.parametrize("bad", ["", "a/#/b", "a+/b", "a/b#", "x" * 300])

@@ -5,11 +5,17 @@ import json
 from collections.abc import Awaitable, Callable
 
 import pytest
+from kaiser_common.bus import right_of_way
 from kaiser_common.bus.connection import connect as bus_connect
 from kaiser_common.bus.declare import apply
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.right_of_way import RightOfWay
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_gateway.domain.conflation import Outlet
 from kaiser_gateway.domain.filters import Filters
-from kaiser_gateway.ws.replay import subject_of
+from kaiser_gateway.domain.tokens import Identity
+from kaiser_gateway.ws.client import Client
+from kaiser_gateway.ws.replay import Replays, subject_of
 from waiting import until
 from websockets.exceptions import ConnectionClosed
 
@@ -71,6 +77,69 @@ async def declare(url: str) -> None:
 )
 def test_a_replay_reads_what_the_filters_may_admit_and_no_id_becomes_a_wildcard(filters, subject):
     assert subject_of(filters) == subject
+
+
+def client_of(filters: Filters, frames: list[bytes]) -> Client:
+    async def send(frame: bytes) -> None:
+        frames.append(frame)
+
+    client = Client("c1", Identity(user="ada", role="viewer", expires_at=4e9), Outlet(1.0, 1000, 0.0), send)
+    client.filters = filters
+    return client
+
+
+def pack_of(lines: int) -> Delivery:
+    body = b"\n".join(b'{"esp_id":"ESP_A","topic":"kaiser/god/esp/ESP_A/sensor/%d/data"}' % n for n in range(lines))
+    return Delivery("event.sensor_data.0", "$JS.ACK.EVENTS.x.1.7.7.1767225600123000000.0", body, None)
+
+
+@pytest.mark.parametrize(("topic", "frames"), [("no/such/topic", 0), ("kaiser/+/esp/+/sensor/+/data", 4000)])
+async def test_others_have_turns_while_a_pack_is_replayed_whatever_of_it_is_wanted(topic, frames):
+    """A stop waits behind a replay of everything for some events, not for all that are kept."""
+    sent: list[bytes] = []
+    client, turns = client_of(Filters(topics=[topic]), sent), 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    try:
+        await Replays(None, None, RightOfWay()).send(client, client.filters, pack_of(4000))
+    finally:
+        beside.cancel()
+    assert turns >= 4000 / 50
+    assert (len(sent), client.replayed_to) == (frames, 7 * 4096 + 3999)
+
+
+async def test_a_replay_takes_no_step_while_a_stop_is_under_way(monkeypatch):
+    monkeypatch.setattr(right_of_way, "HOLDS_S", 60.0)
+    sent: list[bytes] = []
+    way, client = RightOfWay(), client_of(Filters(), sent)
+    with way.urgent():
+        replaying = asyncio.create_task(Replays(None, None, way).send(client, client.filters, pack_of(1000)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(sent) < 100
+    async with asyncio.timeout(60):
+        await replaying
+    assert len(sent) == 1000
+
+
+async def test_filters_that_change_in_the_middle_of_a_pack_leave_its_rest_to_a_replay_with_them(monkeypatch):
+    monkeypatch.setattr(right_of_way, "HOLDS_S", 60.0)
+    sent: list[bytes] = []
+    way, client = RightOfWay(), client_of(Filters(), sent)
+    with way.urgent():
+        replaying = asyncio.create_task(Replays(None, None, way).send(client, client.filters, pack_of(1000)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        client.filters = Filters(sensor_types=["ph"])
+    async with asyncio.timeout(60):
+        await replaying
+    assert client.replayed_to == 7 * 4096 + len(sent) - 1 < 7 * 4096 + 100
 
 
 async def test_a_resume_at_any_line_of_a_pack_sends_each_later_event_once(gateway, events, settled):

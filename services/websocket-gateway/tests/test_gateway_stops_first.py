@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from kaiser_common.bus.right_of_way import RightOfWay
 from kaiser_gateway.domain.tokens import Identity
 from kaiser_gateway.http.admission import IDENTITY
 from kaiser_gateway.http.connections import Connections
@@ -105,7 +106,7 @@ async def test_only_an_operator_s_stop_has_the_right_of_way(role, urgent):
     async def app(scope, receive, send) -> None:
         seen.append(not first._way.is_open)
 
-    first = StopsFirst(app)
+    first = StopsFirst(app, RightOfWay())
     identity = {} if role is None else {IDENTITY: Identity("bea", role, 0.0)}
     await first({"type": "http", "method": "POST", "path": STOP, "state": identity}, None, None)
     assert seen == [urgent]

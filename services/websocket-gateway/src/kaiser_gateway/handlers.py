@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from kaiser_common import __version__
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.right_of_way import RightOfWay
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.service import Service
 
@@ -103,6 +104,7 @@ def build_app(
         responses=problems.RESPONSES,
         generate_unique_id_function=lambda route: route.name,  # a name worth having, for clients
     )
+    way = RightOfWay()
     problems.install(app)
     described_by_routes = app.openapi
     app.openapi = cache(lambda: problems.with_problems(described_by_routes()))  # type: ignore[method-assign]
@@ -120,13 +122,13 @@ def build_app(
     app.include_router(messages.router(bus, topics, pool, guard, settings))
     app.include_router(audit.router(bus, pool, guard))
     app.include_router(status_api.router(status, pool, guard))
-    app.include_router(realtime.router(hub, Replays(bus, hub), guard, settings))
+    app.include_router(realtime.router(hub, Replays(bus, hub, way), guard, settings))
     app.include_router(message_sockets.router(topics, guard, settings))
     app.add_middleware(ConditionalGet)
     app.add_middleware(Turns, guard=guard)
     app.add_middleware(Edge, guard=guard, body_s=settings.http_body_s)
     app.add_middleware(Observe)
-    app.add_middleware(StopsFirst)
+    app.add_middleware(StopsFirst, way=way)
     app.add_middleware(Admission, guard=guard)
     if settings.compat:
         compat.add(app, guard)

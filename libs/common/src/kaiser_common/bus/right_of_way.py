@@ -59,6 +59,11 @@ class RightOfWay:
         """Wait while urgent work is under way."""
         await self._open.wait()  # set by `_let_go` within 0.2 s
 
+    async def let_others(self) -> None:
+        """A turn for all others, between two parts of work of which no step waits for anything; and as `until_open`."""
+        await asyncio.sleep(0)
+        await self.until_open()
+
     def _let_go(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -57,6 +57,8 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
     interfaces = settings.vda5050_interfaces
     reading = asyncio.Lock()
     """A message of a megabyte takes a second to read: in a thread, one at a time, so that stops do not wait for it."""
+    counting = asyncio.Lock()
+    """To count 10,000 topics takes NATS and this process a tenth of a second."""
 
     @routes.get("/topics")
     async def list_topics(
@@ -69,7 +71,8 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
         """The topics of the environment in force, by name, each with its last message. retained: only those whose last
         message came from the broker's store."""
         index, selection = await _index(hub), _selection(priority, filters, interfaces)
-        counts = await _of_nats(hub.buffers.counts(index.environment.env))
+        async with turn_of(counting, "many lists of topics are being counted"):
+            counts = await _of_nats(hub.buffers.counts(index.environment.env))
         index.count(counts.held, counts.last_seq)
         now = now_ms()
 
@@ -147,18 +150,19 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
 
 
 @asynccontextmanager
-async def turn_of(reading: asyncio.Lock, within_s: float = _READY_WITHIN_S) -> AsyncIterator[None]:
-    """The lock, held until the end. RpcError 503: others have held it for `within_s` seconds."""
+async def turn_of(
+    lock: asyncio.Lock, why: str = "many large messages are being read", within_s: float = _READY_WITHIN_S
+) -> AsyncIterator[None]:
+    """The lock, held until the end. RpcError 503 that says why: others have held it for `within_s` seconds."""
     try:
         async with asyncio.timeout(within_s):
-            await reading.acquire()
+            await lock.acquire()
     except TimeoutError as error:
-        text = "many large messages are being read: try again in a moment"
-        raise RpcError(503, Code.DEPENDENCY_MISSING, text) from error
+        raise RpcError(503, Code.DEPENDENCY_MISSING, f"{why}: try again in a moment") from error
     try:
         yield
     finally:
-        reading.release()
+        lock.release()
 
 
 async def _index(hub: TopicsHub) -> TopicIndex:

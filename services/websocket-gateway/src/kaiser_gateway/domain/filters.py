@@ -7,9 +7,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from kaiser_common.contract.schemas.event import EventType
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from kaiser_gateway.domain.topic_tree import TopicTree
+
 _MOST = 1000
 _MOST_TOPICS = 100
-"""Each costs every event that passes the other lists a comparison."""
 
 
 class Filters(BaseModel):
@@ -33,15 +34,22 @@ class Filters(BaseModel):
     def admits(self, event: "Matchable") -> bool:
         """Whether an event passes every list."""
         return (
-            (not self.types or event.type in self.types)
-            and (not self.esp_ids or event.esp_id in self._esp_ids)
+            self.may_admit(event.type, event.esp_id)
             and (not self.sensor_types or event.data().get("sensor_type") in self._sensor_types)
-            and (not self.topics or any(topic_matches(topic, event.data().get("topic")) for topic in self.topics))
+            and (not self.topics or self._admits_topic(event.data().get("topic")))
         )
 
     def may_admit(self, kind: str, esp_id: str) -> bool:
         """Whether an event of this type and device passes the lists of types and devices."""
-        return (not self.types or kind in self.types) and (not self.esp_ids or esp_id in self._esp_ids)
+        return (not self.types or kind in self._types) and (not self.esp_ids or esp_id in self._esp_ids)
+
+    def _admits_topic(self, topic: object) -> bool:
+        """An event without a topic is admitted by no filter."""
+        return isinstance(topic, str) and self._topics.matches(topic)
+
+    @cached_property
+    def _types(self) -> frozenset[str]:
+        return frozenset(self.types)
 
     @cached_property
     def _esp_ids(self) -> frozenset[str]:
@@ -50,6 +58,10 @@ class Filters(BaseModel):
     @cached_property
     def _sensor_types(self) -> frozenset[str]:
         return frozenset(self.sensor_types)
+
+    @cached_property
+    def _topics(self) -> TopicTree:
+        return TopicTree(self.topics)
 
     def without(self, others: "Filters") -> "Filters | None":
         """The filters without some values; None if a list that had values has none left."""
@@ -81,20 +93,6 @@ def is_topic_filter(text: str) -> bool:
         and all(level in ("+", "#") or not ({"+", "#"} & set(level)) for level in levels)
         and "#" not in levels[:-1]
     )
-
-
-def topic_matches(topic_filter: str, topic: str | None) -> bool:
-    """MQTT's matching of a topic filter (MQTT 5, §4.7); an event without a topic matches none."""
-    if topic is None:
-        return False
-    wanted = topic_filter.split("/")
-    levels = topic.split("/")
-    for index, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if index >= len(levels) or (level not in ("+", levels[index])):
-            return False
-    return len(wanted) == len(levels)
 
 
 ClientT = TypeVar("ClientT")

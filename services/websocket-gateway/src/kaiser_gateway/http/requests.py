@@ -47,9 +47,9 @@ class StopsFirst:
     steps; behind the requests of a user who floods the gateway each of them would wait for seconds. A request without
     the token of an operator is no stop, so it holds up nobody."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, way: RightOfWay) -> None:
         self._app = app
-        self._way = RightOfWay()
+        self._way = way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 _READY_WITHIN_S = 10.0
 _CLOSE_WITHIN_S = 2.0
-_LONGEST_FILTERS = 4096
 _SHARE_OF_A_USER = 2
 """A user has at most half of the viewers, so that nobody shuts out all others."""
 
@@ -108,8 +107,6 @@ def _selection(websocket: WebSocket, settings: GatewaySettings) -> TopicSelectio
     priority, filters = query.get("priority", "6"), query.getlist("filter")
     if priority not in {"1", "2", "3", "4", "5", "6"}:
         raise SentAway(4400, "priority is 1 to 6")
-    if sum(map(len, filters)) > _LONGEST_FILTERS:
-        raise SentAway(4400, f"all filters together have at most {_LONGEST_FILTERS} characters")
     try:
         return TopicSelection(int(priority), filters, settings.vda5050_interfaces)
     except WrongFilter as error:

@@ -7,7 +7,9 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.right_of_way import RightOfWay
 from kaiser_common.contract.pack import place_of, seq_of
 from kaiser_common.contract.subjects import EVENTS, event_pack_subject, event_subject, is_packed
 from nats.errors import Error as NatsError
@@ -26,6 +28,8 @@ _AT_ONCE = 16
 _TURN_S = 30.0
 _BATCH = 32
 """Messages that one replay holds at most; packs of the largest size are 16 MB, as good as all are far smaller."""
+_LOOKED_AT = 50
+"""Events that a replay looks at between two turns of the others: less than a millisecond."""
 
 
 class ReplayFailed(Exception):
@@ -82,9 +86,11 @@ def _is_token(text: str) -> bool:
 class Replays:
     """Replays to clients, sixteen at a time, because after a restart all clients resume together."""
 
-    def __init__(self, bus: Bus, hub: Hub) -> None:
+    def __init__(self, bus: Bus, hub: Hub, way: RightOfWay) -> None:
+        """way: replays wait while an emergency stop is under way."""
         self._bus = bus
         self._hub = hub
+        self._way = way
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, client: Client, after: int) -> None:
@@ -123,16 +129,27 @@ class Replays:
                 except TimeoutError as error:
                     raise ReplayFailed(f"no kept event within {_SILENCE_S:g} s") from error
                 for delivery in batch:
-                    for event in events_of(delivery, filters.may_admit):
-                        if event.seq > client.replayed_to and client.wants(event):
-                            await client.answer(event.frame)
-                            client.replayed_to = event.seq
-                    client.replayed_to = max(client.replayed_to, last_seq_of(delivery))
+                    await self.send(client, filters, delivery)
                 # No await between this look and the end of the pause: nothing can slip between replay and live.
                 done = not batch or batch[-1].pending == 0
                 if done and client.filters is filters and client.skipped_to <= client.replayed_to:
                     client.paused = False
                     return
+
+    async def send(self, client: Client, filters: Filters, delivery: Delivery) -> None:
+        """Send the events of a message that are wanted. Where the client changes its filters meanwhile, the rest is
+        left for a replay with those."""
+        for number, event in enumerate(events_of(delivery, filters.may_admit), 1):
+            if number % _LOOKED_AT == 0:
+                await self._way.let_others()
+            if client.filters is not filters:
+                return
+            if event.seq > client.replayed_to and client.wants(event):
+                await client.answer(event.frame)
+                client.replayed_to = event.seq
+        await self._way.let_others()
+        if client.filters is filters:
+            client.replayed_to = max(client.replayed_to, last_seq_of(delivery))
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -34,6 +34,8 @@ Since = Callable[[str, int, int], AsyncIterator[TopicMessage]]
 MOST_RESUMED = 50_000
 """A viewer that is further behind gets the last values instead."""
 _BURST = 64
+_LOOKED_AT = 200
+"""Topics that are looked at between two turns of the others."""
 _LOOK_EVERY_S = 1.0
 
 
@@ -47,10 +49,11 @@ class ViewerClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """The start of a view, before live messages. after: the viewer has all up to it; None: it gets the last values."""
+    """The start of a view, before live messages. after: the viewer has all up to it; None: it gets the last values,
+    of `there` those that it selects."""
 
     environment: FactoryEnvironment
-    snapshot: Sequence[TopicMessage]
+    there: Sequence[TopicMessage]
     held: Callable[[str], int]
     last_seq: int
     complete: bool
@@ -93,9 +96,8 @@ class Viewer:
         self._outlet.clear()
         if after is not None and not 0 <= index.last_seq - after <= MOST_RESUMED:
             after = None
-        wanted = [one for one in index if self.selection.admits(one.topic)] if after is None else []
-        wanted.sort(key=lambda one: one.seq)
-        self._opening = _Opening(index.environment, wanted, index.held, index.last_seq, index.complete, after)
+        there = list(index) if after is None else []
+        self._opening = _Opening(index.environment, there, index.held, index.last_seq, index.complete, after)
         self._wake.set()
 
     def offer(self, waiting: Waiting, now: float) -> None:
@@ -142,8 +144,9 @@ class Viewer:
     async def _open(self, opening: _Opening) -> None:
         resumed = opening.after is not None
         await self._write(opened_frame(opening.environment, now_ms(), resumed=resumed))
+        selected = await self._selected(opening.there)
         if opening.after is None:
-            await self._write_all((item_of(one, opening.held(one.topic)) for one in opening.snapshot), snapshot=True)
+            await self._write_all((item_of(one, opening.held(one.topic)) for one in selected), snapshot=True)
         elif opening.after < opening.last_seq:
             subject = self.selection.subject(opening.environment.env)
             missed: list[bytes] = []
@@ -156,7 +159,17 @@ class Viewer:
                 if self._opening is not None:
                     return  # the environment was switched in between
             await self._write_all(missed, snapshot=False)
-        await self._write(ready_frame(opening.last_seq, len(opening.snapshot), complete=opening.complete))
+        await self._write(ready_frame(opening.last_seq, len(selected), complete=opening.complete))
+
+    async def _selected(self, there: Sequence[TopicMessage]) -> list[TopicMessage]:
+        """The messages that the viewer selects, oldest first. There may be 10,000, so others have turns in between."""
+        selected: list[TopicMessage] = []
+        for number, one in enumerate(there):
+            if number % _LOOKED_AT == _LOOKED_AT - 1:
+                await asyncio.sleep(0)
+            if self.selection.admits(one.topic):
+                selected.append(one)
+        return sorted(selected, key=lambda one: one.seq)
 
     async def _write_all(self, items: Iterable[bytes], *, snapshot: bool) -> None:
         """Write messages in frames of a bounded size, encoded as they go."""
