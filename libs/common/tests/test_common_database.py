@@ -146,6 +146,41 @@ async def test_a_pool_has_connections_again_soon_after_its_server_is_back(postgr
         await waiting
 
 
+async def test_two_connections_stay_free_however_many_requests_read(postgres_server):
+    settings = CommonSettings(database_url=postgres_server.url, database_pool_size=4)
+    async with open_pool(settings, "test", timeout_s=60.0) as pool:
+        under_way, most, may_end = 0, 0, asyncio.Event()
+
+        async def read() -> None:
+            nonlocal under_way, most
+            async with pool.reading():
+                under_way += 1
+                most = max(most, under_way)
+                await may_end.wait()
+                under_way -= 1
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(50):
+                tasks.create_task(read())
+            async with pool.connection(), pool.connection() as connection:
+                assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+                assert not may_end.is_set()
+            may_end.set()
+        assert most == 2
+
+
+async def test_a_request_that_reads_is_refused_when_others_read_for_too_long_and_its_turn_is_not_lost(postgres_server):
+    settings = CommonSettings(database_url=postgres_server.url, database_pool_size=1)
+    async with open_pool(settings, "test", timeout_s=0.2) as pool:
+        async with pool.reading():
+            with pytest.raises(PoolTimeout, match="other requests read"):
+                async with pool.reading():
+                    pytest.fail("two read at once")
+        for _ in range(3):
+            async with pool.reading():
+                pass
+
+
 async def test_a_cancellation_that_meets_a_connection_in_the_same_turn_is_raised_and_the_connection_goes_back(
     postgres_server,
 ):

@@ -54,8 +54,10 @@ ADA = Caller(user="ada", role="operator", request_id="r1")
 TOPIC = "kaiser/god/esp/ESP_A/actuator/"
 
 
-def device(esp_id: str, *, online: bool = True, boot: int = 0) -> DeviceRecord:
-    return DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved", online=online, boot=boot)
+def device(
+    esp_id: str, *, online: bool = True, boot: int = 0, state: str = "approved", approved_at: int | None = None
+) -> DeviceRecord:
+    return DeviceRecord(esp_id=esp_id, kaiser_id="god", state=state, online=online, boot=boot, approved_at=approved_at)
 
 
 class Life:
@@ -371,6 +373,32 @@ async def test_a_command_that_waited_for_a_device_is_sent_once_the_device_had_ti
     life.wait(0.1)
     await life.sweep.once()
     assert [payload["command"] for _, payload in await life.outbox()] == ["ON"]
+
+
+async def test_what_waited_for_a_device_does_not_switch_on_another_one_that_is_let_in_under_its_id(life):
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    before = await life.send("ON", queue=True, expires_s=3600)
+    life.wait(60)
+    life.devices["ESP_A"] = device("ESP_A", online=False, approved_at=life.now_ms())
+    life.wait(60)
+    since = await life.send("ON", queue=True, expires_s=3600)
+    life.devices["ESP_A"] = device("ESP_A", approved_at=life.now_ms() - 60_000)
+    await life.sweep.once()
+    assert [payload["correlation_id"] for _, payload in await life.outbox()] == [since.command_id]
+    assert ((await life.how(before)).state, (await life.how(since)).state) == ("cancelled", "queued")
+    assert (await life.how(before)).state_reason == "the device was approved again after this command"
+
+
+async def test_a_new_command_does_not_take_along_what_waited_for_another_device_of_that_id(life):
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    before = await life.send("ON", queue=True, expires_s=3600)
+    life.wait(60)
+    life.devices["ESP_A"] = device("ESP_A", approved_at=life.now_ms())
+    off = await life.send("OFF")
+    assert [payload["correlation_id"] for _, payload in await life.outbox()] == [off.command_id]
+    assert (await life.how(before)).state == "cancelled"
 
 
 async def test_a_command_to_a_device_that_came_online_just_now_waits_until_it_has_subscribed(life):
@@ -1330,6 +1358,34 @@ async def test_a_stop_switches_off_what_reports_on_and_reaches_a_device_in_no_re
     lanes = [(lane, payload["command"]) for lane, payload in await life.outbox()]
     assert (f"urgent {TOPIC}emergency", "emergency_stop") in lanes
     assert lanes.count((f"urgent {TOPIC}5/command", "OFF")) == 1
+
+
+@pytest.mark.parametrize("record", [None, device("ESP_A", state="pending"), device("ESP_A", state="rejected")])
+async def test_the_stop_of_a_device_that_cannot_confirm_ends_with_its_clear_which_is_sent_all_the_same(life, record):
+    """ingest rejects its answers: a device that was deleted, or a wrong id, would be stopped for ever."""
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    life.devices.pop("ESP_A")
+    if record is not None:
+        life.devices["ESP_A"] = record
+    assert (await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)).items == []
+    life.wait(5)
+    await life.look()
+    assert (await life.emergencies())[-1] == "clear_emergency"
+    assert await refusal(life.send("ON")) == ((404, 5001) if record is None else (409, 5001))
+
+
+async def test_a_clear_of_everything_waits_for_a_device_that_cannot_confirm_and_its_own_clear_ends_that(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(reason="fire"), ADA)
+    life.devices.pop("ESP_A")
+    await life.emergency.clear(ClearEmergency(all=True), ADA)
+    for _ in range(3):
+        life.wait(10)
+        await life.look()
+    [left] = (await life.emergency.list_stops(Nothing(), ADA)).items
+    assert (left.esp_id, left.not_cleared) == ("ESP_A", "ESP_A did not confirm the clear within 15 s")
+    assert (await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)).items == []
 
 
 async def test_an_actuator_whose_stop_nobody_heard_is_unknown_and_blocks_interlocks(life):

@@ -8,9 +8,19 @@ from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.rpc import Nothing
-from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery, Emergency, HistoryQuery
+from kaiser_common.contract.schemas.api.actuators import (
+    ActuatorKey,
+    ActuatorSettings,
+    ActuatorsQuery,
+    CommandId,
+    Emergency,
+    HistoryQuery,
+    PutActuator,
+)
+from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
+from psycopg_pool import PoolTimeout
 
 ADA = Caller(user="ada", role="viewer", request_id="r1")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -157,3 +167,27 @@ async def test_an_actuator_whose_last_ended_command_failed_is_named(make_databas
         ("ESP_B", 25, "failed", "jammed"),
     ]
     assert found.complete
+
+
+async def test_whatever_is_read_a_change_finds_a_connection(make_database):
+    """A viewer may ask for long lists as often as it likes; stops and alerts need the same connections."""
+    device = DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved", online=True)
+    settings = CommonSettings(database_url=make_database(), database_pool_size=4)
+    async with open_pool(settings, "test", timeout_s=0.5) as pool:
+        registry = ActuatorRegistryApi(pool, {"ESP_A": device}, {}, lambda: NOW)
+        commands = CommandApi(pool, None, {}, None, timedelta(seconds=5), 60, lambda: NOW, lambda _: True)
+        key = {"esp_id": "ESP_A", "gpio": 5}
+        async with pool.reading(), pool.reading():
+            put = PutActuator(**key, settings=ActuatorSettings(actuator_type="pump"))
+            assert (await registry.put(put, ADA)).actuator_type == "pump"
+            for reading in (
+                registry.list_actuators(ActuatorsQuery(), ADA),
+                registry.list_actuators(ActuatorsQuery(state="unknown"), ADA),
+                registry.read(ActuatorKey(**key), ADA),
+                registry.history(HistoryQuery(**key), ADA),
+                commands.failed(Nothing(), ADA),
+                commands.read(CommandId(command_id="c1"), ADA),
+            ):
+                with pytest.raises(PoolTimeout):
+                    await reading
+        assert (await registry.read(ActuatorKey(**key), ADA)).gpio == 5

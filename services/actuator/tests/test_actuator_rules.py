@@ -29,6 +29,7 @@ from kaiser_actuator.domain.unit import (
     on_stop,
     on_time,
 )
+from kaiser_actuator.store.numbers import Numbers
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.actuators import ActuatorPatch, ActuatorSettings, CommandRequest, Emergency
 from kaiser_common.contract.schemas.device import DeviceRecord
@@ -432,3 +433,9 @@ def test_a_name_changes_a_name_only_and_a_limit_must_fit_the_others():
     }
     with pytest.raises(RpcError, match="min_value is above max_value"):
         patched(ActuatorSettings, before, ActuatorPatch(min_value=0.5))
+
+
+@pytest.mark.parametrize(("year", "base"), [(1970, 0), (2020, 0), (2026, 189_388_800 << 24)])
+def test_the_numbers_of_a_bucket_are_never_below_0_whatever_the_clock_said_when_it_was_made(year, base):
+    """A number below 0 would be older than every stop: ingest would hold each clear back."""
+    assert Numbers(datetime(year, 1, 1, tzinfo=UTC)).base == base

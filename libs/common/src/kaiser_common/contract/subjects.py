@@ -188,8 +188,9 @@ EMERGENCIES_BUCKET = Bucket("emergencies", max_bytes=16 * MIB)
 LEASE_BUCKET = Bucket("lease", ttl_s=5.0, max_bytes=MIB)
 SIMULATOR_LEASE_BUCKET = Bucket("lease_simulator", ttl_s=3.0, max_bytes=MIB)
 """Shorter than the others: mocks go on within 5 s of the death of the simulator that had it."""
-INGEST_BUCKET = Bucket("ingest", max_bytes=MIB)
-"""The memory that ingest's replicas share: the active broker profile and the filters of their MQTT sessions."""
+INGEST_BUCKET = Bucket("ingest", max_bytes=8 * MIB)
+"""The memory that ingest's replicas share: the active broker profile, the filters of their MQTT sessions, and the
+numbers of the stops that were sent. These may have a megabyte, and NATS needs room for the old and the new ones."""
 LOGIC_RULES_BUCKET = Bucket("logic_rules", max_bytes=64 * MIB)
 """The rules, of which logic's table is the truth: so that they go on while the database is away."""
 LOGIC_STATE_BUCKET = Bucket("logic_state", max_bytes=64 * MIB)

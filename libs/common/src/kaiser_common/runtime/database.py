@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,8 +32,31 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 """Exceptions that mean the database is away, hindered or read-only: try again later. See also `verdicts.verdict`."""
 
 
+_NOT_FOR_READERS = 2
+
+
 class DatabasePool(AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]):
     """psycopg's pool; a wait for a connection can be cancelled at any time."""
+
+    @cached_property
+    def _readers(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(max(1, self.max_size - _NOT_FOR_READERS))
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection[tuple[Any, ...]]]:
+        """A connection for a request that changes nothing. Such requests have all but two of the connections together:
+        however many there are, what devices say and what people change is not held up by them. PoolTimeout as
+        `connection`."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._readers.acquire()
+        except TimeoutError as error:
+            raise PoolTimeout(f"{self.name}: other requests read for {self.timeout:g} s") from error
+        try:
+            async with self.connection() as connection:
+                yield connection
+        finally:
+            self._readers.release()
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[tuple[Any, ...]]:
         """As psycopg's. Cancelled while a connection comes: it goes back, and CancelledError is raised."""

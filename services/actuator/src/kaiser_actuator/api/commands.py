@@ -29,6 +29,7 @@ from kaiser_actuator.domain.admission import (
     duration_of,
     expiry_of,
     is_approved,
+    let_in,
     value_of,
 )
 from kaiser_actuator.domain.commands import CommandRecord
@@ -78,7 +79,7 @@ class CommandApi:
 
     async def read(self, request: CommandId, caller: Caller) -> CommandStatus:
         """How a command stands."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             command = await command_records.by_id(connection, request.command_id)
         if command is None:
             raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no command {request.command_id}", "command_id")
@@ -86,7 +87,7 @@ class CommandApi:
 
     async def failed(self, request: Nothing, caller: Caller) -> FailedCommands:
         """The actuators whose last command did not succeed."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await command_records.last_failed(connection, _MOST_FAILED + 1)
         return FailedCommands(
             items=[to_status(each) for each in found[:_MOST_FAILED]], complete=len(found) <= _MOST_FAILED
@@ -107,7 +108,7 @@ class CommandApi:
                 check_reachable(device, request.request)
             command = self._to_command(unit, device, request, caller, now)
             step = Step({key: unit})
-            step.units[key] = admitted(unit, command)
+            step.units[key] = admitted(let_in(unit, self._devices.get(request.esp_id)), command)
             if device is None or self._takes_commands(request.esp_id):
                 step.dispatch(key, now)
             elif device.online and off:

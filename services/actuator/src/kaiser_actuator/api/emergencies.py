@@ -94,14 +94,16 @@ class EmergencyApi:
     async def clear(self, request: ClearEmergency, caller: Caller) -> Emergencies:
         """Clear the stop with exactly this target, as the caller saw it.
 
-        The lock of one actuator ends immediately. A device must confirm: the answer waits for it. RpcError 404 if there
-        is no such stop, 409 if a wider one is in force or another stop was raised since, 504 if the device does not
-        confirm: its stop then stays in force.
+        The lock of one actuator ends immediately, and so does the stop of a device that is not registered and approved,
+        because it cannot confirm. Any other device must: the answer waits for it. RpcError 404 if there is no such
+        stop, 409 if a wider one is in force or another stop was raised since, 504 if the device does not confirm: its
+        stop then stays in force.
         """
         key = key_of(request.esp_id, request.gpio)
         clearing = Clearing(by=caller.user, reason=request.reason, asked_at=self._now_ms())
+        can_confirm = request.esp_id is None or self._stops.addresses.is_let_in(request.esp_id)
         try:
-            held, change = begin_clear(self._stops.board(), key, request.ids, clearing)
+            held, change = begin_clear(self._stops.board(), key, request.ids, clearing, can_confirm=can_confirm)
         except Conflict as conflict:
             raise _newer(conflict.since) from conflict
         except Covered as covered:
@@ -126,8 +128,9 @@ class EmergencyApi:
         return self._in_force()
 
     async def _end(self, held: Held, change: Delete, clearing: Clearing) -> None:
-        """End a stop that no device has to confirm. If a device stopped one actuator on its own and nothing else holds
-        the device, a clear is sent to it, because the firmware holds that actuator too."""
+        """End a stop that no device has to confirm. If nothing else holds the device, a clear is sent to one that
+        cannot confirm, and to one that stopped the actuator on its own, because the firmware holds that actuator
+        too."""
         stop = held.stop
         await self._ledger.note_cleared(stop, clearing.by, clearing.reason)
         if await self._stops.apply(change) is None:
@@ -135,7 +138,7 @@ class EmergencyApi:
         esp_id = stop.esp_id or ""
         if holds(self._stops.board(), esp_id):
             await self._stops.send_again(esp_id, "cleared")
-        elif stop.raised_by == f"{BY_DEVICE}{esp_id}":
+        elif stop.gpio is None or stop.raised_by == f"{BY_DEVICE}{esp_id}":
             self._stops.free(stop)
 
     async def _free(self, esp_id: str, clearing: Clearing) -> None:

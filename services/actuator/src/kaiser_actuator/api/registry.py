@@ -29,7 +29,7 @@ from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.emergencies import covering
 from kaiser_actuator.domain.shown import Facts, is_shown
 from kaiser_actuator.domain.unit import Unit
-from kaiser_actuator.store import actuators, history
+from kaiser_actuator.store import Connection, actuators, history
 from kaiser_actuator.store.actuators import Key
 
 _DAY = timedelta(days=1)
@@ -64,7 +64,7 @@ class ActuatorRegistryApi:
         at_once = _AT_ONCE if is_narrowed else min(_AT_ONCE, query.limit + 1)
         items: list[Actuator] = []
         looked_at = 0
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             while len(items) <= query.limit and looked_at < _MOST_LOOKED_AT:
                 units = await actuators.page(connection, query.esp_id, after, at_once, query.actuator_type)
                 items += [self._view(unit) for unit in units if is_shown(query, self._facts(unit))]
@@ -80,11 +80,8 @@ class ActuatorRegistryApi:
 
     async def read(self, request: ActuatorKey, caller: Caller) -> Actuator:
         """One actuator."""
-        async with self._pool.connection() as connection:
-            unit = await actuators.read(connection, request.esp_id, request.gpio)
-        if unit is None:
-            raise _unknown(request)
-        return self._view(unit)
+        async with self._pool.reading() as connection:
+            return await self._one(connection, request)
 
     async def put(self, request: PutActuator, caller: Caller) -> Actuator:
         """Register an actuator of a registered device, or change its settings."""
@@ -93,7 +90,7 @@ class ActuatorRegistryApi:
         _check_interlocks(request.settings, request.gpio)
         async with self._pool.connection() as connection:
             await actuators.put_settings(connection, request.esp_id, request.gpio, device.kaiser_id, request.settings)
-        return await self.read(request, caller)
+            return await self._one(connection, request)
 
     async def patch(self, request: PatchActuator, caller: Caller) -> Actuator:
         """Change the settings that are given, and no others. 404 for an actuator that is not set up."""
@@ -105,7 +102,7 @@ class ActuatorRegistryApi:
             settings = patched(ActuatorSettings, unit.settings, request.patch)
             _check_interlocks(settings, request.gpio)
             await actuators.put_settings(connection, *key, unit.kaiser_id, settings)
-        return await self.read(request, caller)
+            return await self._one(connection, request)
 
     async def delete(self, request: ActuatorKey, caller: Caller) -> Nothing:
         """Remove an actuator; its history stays. 409 while a command is open."""
@@ -122,7 +119,7 @@ class ActuatorRegistryApi:
         end = time_of(query.to_ms) if query.to_ms is not None else self._clock() + _DAY
         start = time_of(query.from_ms) if query.from_ms is not None else min(end, self._clock()) - _DAY
         before = _to_position(query.cursor)
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             rows = await history.page(connection, query.esp_id, query.gpio, start, end, before, query.limit)
         more = len(rows) == query.limit
         last, key = rows[-1] if rows else (None, "")
@@ -136,6 +133,12 @@ class ActuatorRegistryApi:
         async with self._pool.connection() as connection:
             units = await actuators.page(connection, request.esp_id, None, _ALL_OF_A_DEVICE)
         return DeviceConfig(config_id="", actuators=[_to_item(unit) for unit in units if unit.registered])
+
+    async def _one(self, connection: Connection, key: ActuatorKey) -> Actuator:
+        unit = await actuators.read(connection, key.esp_id, key.gpio)
+        if unit is None:
+            raise _unknown(key)
+        return self._view(unit)
 
     def _facts(self, unit: Unit) -> Facts:
         device = self._devices.get(unit.esp_id)

@@ -38,6 +38,11 @@ class Addresses:
             return Address(self._sites.get(esp_id, _DEFAULT_SITE), esp_id, esp_id)
         return Address(device.kaiser_id, esp_id, device.emergency_token or esp_id)
 
+    def is_let_in(self, esp_id: str) -> bool:
+        """Whether a device is registered and approved: ingest rejects what any other says (5001)."""
+        device = self._devices.get(esp_id)
+        return device is not None and device.state == "approved"
+
     def all(self) -> list[Address]:
         """Every device of the registry, and those beyond it that sent something."""
         return [self.of(esp_id) for esp_id in {**self._sites, **self._devices}]

@@ -10,7 +10,7 @@ from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.times import ms_of, time_of
 
 from kaiser_actuator.domain.emergencies import covering
-from kaiser_actuator.domain.unit import Unit
+from kaiser_actuator.domain.unit import Unit, on_let_in
 
 LOCKED = 423
 
@@ -18,6 +18,12 @@ LOCKED = 423
 def is_approved(device: DeviceRecord) -> bool:
     """Whether a device was let in."""
     return device.state == "approved"
+
+
+def let_in(unit: Unit, device: DeviceRecord | None) -> Unit:
+    """An actuator without what waited for a device that had its id before."""
+    at = device.approved_at if device is not None else None
+    return unit if at is None else on_let_in(unit, time_of(at))
 
 
 def check_device(device: DeviceRecord | None, esp_id: str) -> DeviceRecord:

@@ -102,11 +102,14 @@ def press(stop: Emergency) -> Put:
     return Put(key_of(stop.esp_id, stop.gpio), stop, None)
 
 
-def begin_clear(board: Board, key: str, seen: Collection[str] | None, clearing: Clearing) -> tuple[Held, Put | Delete]:
+def begin_clear(
+    board: Board, key: str, seen: Collection[str] | None, clearing: Clearing, *, can_confirm: bool = True
+) -> tuple[Held, Put | Delete]:
     """Begin to clear the stop of a key. `seen`: the ids that the person saw, None for the one in force now.
+    can_confirm: False for a device of which ingest takes no answer.
 
-    The lock of one actuator ends immediately, and so does the stop of a device under a stop of everything; otherwise
-    devices must confirm. Conflict, Covered or NotInForce give the reason of a refusal.
+    The lock of one actuator ends immediately, and so does the stop of a device under a stop of everything, or of one
+    that cannot confirm; otherwise devices must confirm. Conflict, Covered or NotInForce give the reason of a refusal.
     """
     held = board.get(key)
     if held is None:
@@ -119,7 +122,9 @@ def begin_clear(board: Board, key: str, seen: Collection[str] | None, clearing: 
         raise NotInForce
     if held.revision == 0 or (seen is not None and held.stop.emergency_id not in seen):  # 0: being raised just now
         raise Conflict(held.stop)
-    ends_at_once = held.stop.gpio is not None or (key != EVERYTHING and _everything_is_stopped(board))
+    ends_at_once = held.stop.gpio is not None or (
+        key != EVERYTHING and (_everything_is_stopped(board) or not can_confirm)
+    )
     if ends_at_once:
         return held, Delete(key, held.revision)
     return held, Put(key, held.stop.model_copy(update={"clearing": clearing, "not_cleared": None}), held.revision)

@@ -14,6 +14,9 @@ GUARD_GRACE = timedelta(seconds=5)
 """So long after the end of its duration an actuator may still be reported on."""
 _GUARD_AGAIN_S, _GUARD_AGAIN_AT_MOST_S = 10, 300
 _GUARD_LOOKS_AGAIN = timedelta(seconds=10)
+LET_IN_SINCE = "the device was approved again after this command"
+_SKEW = timedelta(seconds=5)
+"""So far apart the clocks of this service and of the database may be."""
 GUARD_WAITS = -1
 """`tries` of a guard that is due and waits for its device."""
 RUNTIME = "max_runtime"
@@ -76,6 +79,15 @@ def admitted(unit: Unit, command: CommandRecord) -> Unit:
             if each.switches_on and each.dispatched_at is None:
                 unit = _change(unit, each.command_id, overruled)
     return replace(unit, open=(*unit.open, command))
+
+
+def on_let_in(unit: Unit, at: datetime) -> Unit:
+    """The device was let in at this time, so it may be another one than before: what waited to switch that one on is
+    cancelled."""
+    for each in unit.open:
+        if each.switches_on and each.dispatched_at is None and each.queued_at < at - _SKEW:
+            unit = _change(unit, each.command_id, partial(commands.cancelled, reason=LET_IN_SINCE, at=at))
+    return unit
 
 
 def on_dispatched(unit: Unit, command_id: str, at: datetime) -> Unit:

@@ -14,6 +14,7 @@ from kaiser_common.runtime.verdicts import OUTAGES, reason_of
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
+from kaiser_actuator.domain.admission import let_in
 from kaiser_actuator.domain.commands import CommandRecord
 from kaiser_actuator.domain.unit import RUNTIME, Unit, admitted, on_time
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
@@ -148,7 +149,8 @@ class DueSweep:
 
     def _one(self, step: Step, key: Key, now: datetime, heard: datetime) -> None:
         online = self._is_online(key[0])
-        unit, off_is_due = on_time(step.units[key], now, self._timeout, heard=heard, online=online)
+        unit = let_in(step.units[key], self._devices.get(key[0]))
+        unit, off_is_due = on_time(unit, now, self._timeout, heard=heard, online=online)
         step.units[key] = unit
         off = self._switch_off(step, unit, now) if off_is_due else None
         if self.takes_commands(key[0]):

@@ -47,4 +47,6 @@ def open_board(bus: Bus, numbers: Numbers) -> Mirror[Held]:
 
 
 def _base(created: datetime | None) -> int:
-    return 0 if created is None else (int(created.timestamp()) - _SINCE_S) << _BASE_SHIFT
+    """Never below 0: ingest would take the clears of a bucket from before 2020, by a clock that was wrong, for older
+    than every stop."""
+    return 0 if created is None else max(0, int(created.timestamp()) - _SINCE_S) << _BASE_SHIFT

@@ -35,6 +35,7 @@ def to_value(device: Registered) -> bytes:
         boot=device.boot,
         offline_since=None if device.online else device.last_seen,
         away_at=device.away_at,
+        approved_at=device.approved_at,
     )
     return record.model_dump_json().encode()
 

@@ -204,7 +204,8 @@ class DeviceRecord(BaseModel):
     esp_id where None; never shown or logged. boot: grows with each restart, and with each absence that was too short to
     be seen in `online`.
     offline_since: time of the last message of an offline device (ms). away_at: when it was last found offline (ms),
-    also after its return: what came before is not known until it comes again.
+    also after its return: what came before is not known until it comes again. approved_at: when it was last let in
+    (ms): under the same id it may be another device than before.
     """
 
     model_config = FROZEN
@@ -222,6 +223,7 @@ class DeviceRecord(BaseModel):
     boot: int = 0
     offline_since: int | None = None
     away_at: int | None = None
+    approved_at: int | None = None
 
 
 class HeartbeatAck(BaseModel):
