@@ -29,13 +29,12 @@ ONLY_FACTORY = "ingest-factory"
 _method = partial(RpcMethod, "ingest")
 
 METHODS: tuple[RpcMethod, ...] = (
-    _method("rejected_list", RejectedQuery, RejectedPage, least="operator", callers=("health", GATEWAY)),
+    _method("rejected_list", RejectedQuery, RejectedPage, least="operator"),
     _method(
         "rejected_replay",
         ReplayRequest,
         ReplayAnswer,
         least="operator",
-        callers=("health", GATEWAY),
         audited=Audited("replay_rejected", ("seq",)),
     ),
     _method("rejected_causes", CausesQuery, CausesPage, least="operator"),
@@ -44,6 +43,7 @@ METHODS: tuple[RpcMethod, ...] = (
         CauseReplay,
         ReplayedCause,
         least="operator",
+        callers=("health", GATEWAY),
         audited=Audited(
             "replay_cause", ("code", "esp_id", "serial", "topic", "field"), before="rejected_causes", of="items"
         ),
