@@ -1,10 +1,14 @@
 """Settings of the service alarm."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from kaiser_common.runtime.settings import CommonSettings
-from pydantic import Field, IPvAnyNetwork, SecretStr
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
+
+_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=?")
+_FORM = "the key that encrypts the URLs of channels is 32 bytes in URL-safe base64"
 
 
 class AlarmSettings(CommonSettings):
@@ -26,3 +30,32 @@ class AlarmSettings(CommonSettings):
     alarm_key_file: Path | None = Field(
         default=None, description="File that holds that key; default: alarm-key in state_dir, made where missing."
     )
+
+    @property
+    def key_path(self) -> Path:
+        """The file of the key, where no setting holds it."""
+        return self.alarm_key_file or self.state_dir / "alarm-key"
+
+    @field_validator("alarm_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr) -> SecretStr:
+        """An empty one: the file holds it."""
+        text = key.get_secret_value().strip()
+        if text and not _KEY.fullmatch(text):
+            raise ValueError(_FORM)
+        return SecretStr(text)
+
+    @model_validator(mode="after")
+    def _file_holds_a_key(self) -> Self:
+        """Checked at the start: a wrong key would be noticed with the first channel or alarm only. A named file that is
+        missing is an error, since a new key in its place could not decrypt what is stored."""
+        if self.alarm_key.get_secret_value():
+            return self
+        path = self.key_path
+        name = "the key" if self.alarm_key_file is None else "KAISER_ALARM_KEY_FILE"
+        if path.exists():
+            if not _KEY.fullmatch(path.read_text().strip()):
+                raise ValueError(f"{name}={path}: {_FORM}, and the file holds something else: put the former key back")
+        elif self.alarm_key_file is not None:
+            raise ValueError(f"{name}={path}: there is no such file: put the key there, or leave the setting out")
+        return self

@@ -55,7 +55,9 @@ class AlarmHolder:
         answer: Answer,
         settings: AlarmSettings,
         reach: Reach,
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
+        self._clock_ms = clock_ms
         self._bus = bus
         self._pool = pool
         self._settings = settings
@@ -67,24 +69,25 @@ class AlarmHolder:
     async def until(self, stop: asyncio.Event) -> None:
         """Work until the event is set."""
         board, watch, on_steps = Board(), Watch(), self._unpublished.set
+        clock_ms = self._clock_ms
         devices: Mirror[DeviceRecord] = devices_of(self._bus)
         sender = ChannelSender(self._settings.alarm_channel_timeout_s, self._reach)
         sealing = cache(lambda: Sealing(key_of(self._settings)))
         again_s, language = self._settings.alarm_again_s, self._settings.alarm_language
         zone_of = zones_of(devices)
-        notifying = Notifying(self._pool, board, sender, sealing, zone_of, on_steps, now_ms, again_s, language)
+        notifying = Notifying(self._pool, board, sender, sealing, zone_of, on_steps, clock_ms, again_s, language)
         events = EventReading(self._pool, self._bus, board, watch, on_steps)
         ways = notifying.ways
-        away = DatabaseWatch(self._pool, self._bus, board, ways, sender, sealing, on_steps, now_ms, language)
-        shelves = partial(look_at_shelves, self._pool, board, on_steps, now_ms)
+        away = DatabaseWatch(self._pool, self._bus, board, ways, sender, sealing, on_steps, clock_ms, language)
+        shelves = partial(look_at_shelves, self._pool, board, on_steps, clock_ms)
         upkeep = partial(drop_old, self._pool, self._settings.alarm_retention_days)
         broker = self._new_broker()
         self._answer(
             broker,
-            AlarmApi(self._pool, board, events.loaded.is_set, on_steps, now_ms, partial(devices_in, devices)),
-            FiguresApi(self._pool, zone_of, now_ms),
-            LimitsApi(self._pool, board, watch, on_steps, now_ms),
-            ChannelApi(self._pool, sender, sealing, now_ms, language),
+            AlarmApi(self._pool, board, events.loaded.is_set, on_steps, clock_ms, partial(devices_in, devices)),
+            FiguresApi(self._pool, zone_of, clock_ms),
+            LimitsApi(self._pool, board, watch, on_steps, clock_ms),
+            ChannelApi(self._pool, sender, sealing, clock_ms, language),
         )
         with closing(sender):  # behind the loops that send
             async with (
@@ -125,7 +128,7 @@ class AlarmHolder:
         """Compare alarms with the registry, once both are known."""
         await events.loaded.wait()
         await until_done(devices.ready, "devices_not_read")
-        registry = RegistryLook(events, board, devices, partial(is_removed, devices), now_ms)
+        registry = RegistryLook(events, board, devices, partial(is_removed, devices), self._clock_ms)
         await every(_REGISTRY_EVERY_S, registry.look, "registry_not_compared")
 
 

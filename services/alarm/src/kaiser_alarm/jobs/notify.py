@@ -6,12 +6,13 @@ messages, and a summary names each kind of alarm. A message that its channel doe
 within 43 minutes; then it has failed.
 
 Two conditions are this module's own. `no_channel` of a severity: from when an alarm of it is raised that no enabled
-route takes to an enabled channel, until a route does. `delivery_failed`: from the first failed try of a channel until
-it takes a message, a test too, or is disabled or removed.
+route takes to an enabled channel, until a route does. `delivery_failed`: from the first failed try of a channel, or
+from when its URL turns out to be encrypted with another key, until it takes a message, a test too, or is disabled or
+removed.
 """
 
 import asyncio
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -120,6 +121,7 @@ class Notifying:
             for channel_id, news in by_channel(worth).items():
                 await self._store(connection, channel_id, news, now)
         await self._note_reached(routes, now)
+        await self._note_encrypted_otherwise(enabled, now)
         await self._note_working(enabled, now)
 
     async def _store(self, connection: Connection, channel_id: str, news: Sequence[DueNotification], now: int) -> None:
@@ -146,6 +148,21 @@ class Notifying:
                 await self._find(Raise(key, "warning", text, now))
         if routes:
             await self._find(Clear(Key(NO_CHANNEL, ""), now))
+
+    async def _note_encrypted_otherwise(self, enabled: Iterable[str], now: int) -> None:
+        """Raise `delivery_failed` of channels whose URL the key does not decrypt, before an alarm has to be sent."""
+        for channel_id in enabled:
+            key = Key(DELIVERY_FAILED, channel_id)
+            known, sealed = self._board.alarms.get(key), self.ways.urls.get(channel_id)
+            if sealed is None or (known is not None and is_active(known)):
+                continue
+            try:
+                self._sealing().open(sealed)
+            except WrongKey as error:
+                log.error("channel_not_decrypted", channel=channel_id, next="set its URL again, or give the former key")
+                async with self._pool.connection() as connection:
+                    await channels.note_result(connection, channel_id, str(error), time_of(now))
+                await self._find(_failed(key, str(error), now))
 
     async def _note_working(self, enabled: Mapping[str, Channel], now: int) -> None:
         """Clear `delivery_failed` of channels that took a message since, such as a test, or are in use no more."""
@@ -203,8 +220,7 @@ class Notifying:
                 until = time_of(now) + timedelta(seconds=wait_s)
                 await notifications.postpone(connection, bundle.bundle, until, failure)
                 await channels.note_result(connection, bundle.channel_id, failure, time_of(now))
-        text = f"channel {bundle.channel_id} takes no messages: {failure}"
-        await self._find(Raise(key, "critical", text, now, facts={"reason": failure}))
+        await self._find(_failed(key, failure, now))
 
     async def _end(self, bundle: Bundle, state: str, error: str | None) -> None:
         now = time_of(self._clock_ms())
@@ -213,6 +229,11 @@ class Notifying:
             if state != "dropped":
                 await channels.note_result(connection, bundle.channel_id, error, now)
         metrics.NOTIFICATIONS.labels(state).inc()
+
+
+def _failed(key: Key, failure: str, now: int) -> Raise:
+    text = f"channel {key.source} takes no messages: {failure}"
+    return Raise(key, "critical", text, now, facts={"reason": failure})
 
 
 def _usable(routes: Sequence[Route], enabled: Container[str]) -> list[Route]:

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from kaiser_alarm.settings import AlarmSettings
 
+_OTHER_KEY = (
+    "its URL was encrypted with another key: set the URL again, or start the service with the former key"
+    " (KAISER_ALARM_KEY, KAISER_ALARM_KEY_FILE, or alarm-key in the state folder)"
+)
+
 
 class WrongKey(Exception):
     """The stored value was encrypted with another key."""
@@ -30,7 +35,7 @@ class Sealing:
         try:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken as error:
-            raise WrongKey("KAISER_ALARM_KEY is not the one with which the channels were stored") from error
+            raise WrongKey(_OTHER_KEY) from error
 
 
 def key_of(settings: AlarmSettings) -> str:
@@ -38,7 +43,7 @@ def key_of(settings: AlarmSettings) -> str:
     given = settings.alarm_key.get_secret_value()
     if given:
         return given
-    path = settings.alarm_key_file or settings.state_dir / "alarm-key"
+    path = settings.key_path
     return path.read_text().strip() if path.exists() else _make(path)
 
 
