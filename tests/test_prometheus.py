@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from alarm_kinds import alerts_of_their_own, documented
 from kaiser_deploy import runbook_page
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +47,30 @@ def test_prometheus_accepts_its_configuration(promtool):
 
 def test_every_alert_fires_when_it_should_and_only_then(promtool):
     assert "SUCCESS" in promtool("test", "rules", TESTS)
+
+
+def test_each_kind_of_alarm_that_stands_fires_an_alert(promtool, tmp_path):
+    """KaiserAlarmActive, but for the kinds that have alerts of their own."""
+    kinds, own = {row.kind for row in documented()}, alerts_of_their_own()
+    assert own.keys() <= kinds
+    assert {alert for named in own.values() for alert in named} <= set(alerts())
+    fires = [f'{{alertname="KaiserAlarmActive", kind="{kind}"}}' for kind in sorted(kinds - own.keys())]
+    series = [f'kaiser_alarm_active{{service="alarm",kind="{kind}"}}' for kind in sorted(kinds)]
+    up = 'up{job="kaiser",service="ingest",instance="a"}'
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": one, "values": "1+0x60"} for one in (up, *series)],
+        "promql_expr_test": [
+            {
+                "expr": 'count by (alertname, kind) (ALERTS{alertstate="firing"})',
+                "eval_time": "31m",
+                "exp_samples": [{"labels": labels, "value": 1} for labels in fires],
+            }
+        ],
+    }
+    path = tmp_path / "kinds_test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(path) for path in RULES], "tests": [case]}))
+    assert "SUCCESS" in promtool("test", "rules", path)
 
 
 def test_every_alert_is_tested():
