@@ -192,7 +192,7 @@ async def test_a_silent_sensor_that_is_made_inactive_is_left_and_reported_again_
     assert [await stale.look(), await stale.look()] == [1, 0]
     told = await events(bus)
     assert [event.get("event") or event["quality"] for event in told] == ["stale", "sensor_unwatched", "stale"]
-    assert (told[1]["esp_id"], told[1]["details"]) == ("TEST_A", {"source": "TEST_A/4/ph"})
+    assert (told[1]["esp_id"], told[1]["details"]["source"]) == ("TEST_A", "TEST_A/4/ph")
 
 
 async def set_active(pool, esp_id: str, *, active: bool) -> None:

@@ -6,10 +6,11 @@ from datetime import datetime
 
 import structlog
 from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.bus.events import system_event
 from kaiser_common.contract.schemas.device import DeviceRecord
-from kaiser_common.contract.schemas.event import SensorDataEvent, SystemEvent
+from kaiser_common.contract.schemas.event import SensorDataEvent
 from kaiser_common.contract.schemas.sensor import MISSED
-from kaiser_common.contract.subjects import SENSOR_STORE, event_pack_subject, event_subject
+from kaiser_common.contract.subjects import SENSOR_STORE, event_pack_subject
 from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 
@@ -91,15 +92,11 @@ def unwatched(key: Key, now: datetime) -> Outgoing:
     """The event that a sensor's silence is watched no more. `details.source` is the source of its alarm."""
     esp_id, gpio, sensor_type, address = key
     source = "/".join((esp_id, str(gpio), sensor_type, *([address] if address else [])))
-    event = SystemEvent(
-        event="sensor_unwatched",
-        message=f"{sensor_type} on gpio {gpio} of {esp_id} is inactive: its silence is not watched",
-        esp_id=esp_id,
-        details={"source": source},
-        ts=ms_of(now),
-    )
-    subject = event_subject("system_event", esp_id)
-    return Outgoing(subject, event.model_dump_json().encode(), f"unwatched-{source}-{event.ts}")
+    message = f"{sensor_type} on gpio {gpio} of {esp_id} is inactive: its silence is not watched"
+    at = ms_of(now)
+    details = {"source": source, "gpio": gpio, "sensor_type": sensor_type}
+    event_id = f"unwatched-{source}-{at}"
+    return system_event("sensor_unwatched", message, at, event_id=event_id, esp_id=esp_id, details=details)
 
 
 def to_outgoing(silent: Silent, device: DeviceRecord, offline_since_ms: int | None) -> Outgoing:

@@ -1621,6 +1621,7 @@ export default {
   "word.system_event.rule_withdrawn": "Regel {rule_name} ist ausgeschaltet oder entfernt",
   "word.system_event.sensor_measure_failed": "{device} hat an GPIO {gpio} nicht gemessen",
   "word.system_event.sensor_measured": "{device} hat an GPIO {gpio} gemessen",
+  "word.system_event.sensor_unwatched": "{sensor_type} an GPIO {gpio} von {device} ist inaktiv: auf Ausfall wird nicht geachtet",
   "word.system_event.store_paused": "Empfangenes kann nicht gespeichert werden ({source})",
   "word.system_event.stream_filling": "Stream {source} ist zu {percent} % voll; ist er voll, nimmt er keine Nachrichten an",
   "word.system_event.subzone": "Teilzone von {device}, {command}: {state}",

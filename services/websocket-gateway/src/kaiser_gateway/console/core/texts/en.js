@@ -1621,6 +1621,7 @@ export default {
   "word.system_event.rule_withdrawn": "rule {rule_name} is disabled or removed",
   "word.system_event.sensor_measure_failed": "{device} did not measure on gpio {gpio}",
   "word.system_event.sensor_measured": "{device} measured on gpio {gpio}",
+  "word.system_event.sensor_unwatched": "{sensor_type} on gpio {gpio} of {device} is inactive: its silence is not watched",
   "word.system_event.store_paused": "what is received cannot be stored ({source})",
   "word.system_event.stream_filling": "stream {source} is {percent} % full; full, it refuses messages",
   "word.system_event.subzone": "{command} of {device}: {state}",
