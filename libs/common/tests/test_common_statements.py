@@ -6,19 +6,21 @@ import psycopg
 import pytest
 from kaiser_common.runtime.statements import (
     among,
+    columns_of,
     equal,
     execute,
     execute_many,
     fetch_all,
     fetch_one,
     from_ms,
+    insert_all_of,
     insert_of,
     row_of,
     to_ms,
     to_sql,
 )
 from kaiser_common.runtime.verdicts import Verdict, verdict
-from psycopg.rows import dict_row, scalar_row
+from psycopg.rows import dict_row, scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
     Column,
@@ -145,6 +147,24 @@ async def test_an_upsert_of_many_changes_what_is_there(connection):
     assert await execute_many(connection, put, [{"name": "a", "size": 1}, {"name": "b", "size": 2}]) == 2
     await execute_many(connection, put, [{"name": "b", "size": 3}])
     assert await fetch_all(connection, scalar_row, select(things.c.size).order_by(things.c.name)) == [1, 3]
+
+
+async def test_one_statement_inserts_all_rows_whatever_their_values(connection):
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    names = ("name", "pin", "size", "at")
+    rows = [(ODD, 1, None, at), ('{"a",\\}', 2, None, None), ("NULL", 3, None, at), ("", 4, None, None)]
+    assert (await execute(connection, insert_all_of(things, names), columns_of(names, rows))).rowcount == 4
+    kept = select(things.c.name, things.c.pin, things.c.size, things.c.at).order_by(things.c.pin)
+    assert await fetch_all(connection, tuple_row, kept) == rows
+
+
+async def test_one_statement_changes_the_rows_that_are_there(connection):
+    names = ("name", "pin", "size")
+    put = insert_all_of(things, names)
+    put = put.on_conflict_do_update(index_elements=["name"], set_={"size": put.excluded.size})
+    await execute(connection, put, columns_of(names, [("a", 1, 1), ("b", 1, 2)]))
+    await execute(connection, put, columns_of(names, [("b", 1, 3), ("c", 1, 4)]))
+    assert await fetch_all(connection, scalar_row, select(things.c.size).order_by(things.c.name)) == [1, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ a `Jsonb`; rows come back through psycopg's row factories, and failures raise ps
 (docs/decisions/0003).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -28,6 +29,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     make_url,
+    select,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -37,6 +39,7 @@ RowT = TypeVar("RowT")
 
 _DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 _TYPES: dict[type, Any] = {int: BigInteger, datetime: DateTime(timezone=True)}
+_NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 _FORMS = 128
 """How many forms of statements are kept compiled, each of about 30 KB; one more is compiled again, in half a ms."""
 
@@ -48,9 +51,12 @@ def to_sql(statement: ClauseElement) -> tuple[bytes, dict[str, Any]]:
     return text, values
 
 
-async def execute(connection: AsyncConnection[Any], statement: ClauseElement) -> AsyncCursor[tuple[Any, ...]]:
-    """Run a statement; the cursor has its rows and how many they are."""
-    cursor: AsyncCursor[tuple[Any, ...]] = await connection.execute(*to_sql(statement))
+async def execute(
+    connection: AsyncConnection[Any], statement: ClauseElement, values: Mapping[str, Any] = _NO_VALUES
+) -> AsyncCursor[tuple[Any, ...]]:
+    """Run a statement, with values for its `bindparam`s; the cursor has its rows and how many they are."""
+    text, [given] = _to_sql(statement, [values])
+    cursor: AsyncCursor[tuple[Any, ...]] = await connection.execute(text, given)
     return cursor
 
 
@@ -84,6 +90,21 @@ async def fetch_one(
 def insert_of(table: Table, names: Iterable[str]) -> Insert:
     """An insert of a row with these columns, each a parameter of its name, for `execute_many`."""
     return insert(table).values({name: bindparam(name) for name in names}).inline()
+
+
+def insert_all_of(table: Table, names: Sequence[str]) -> Insert:
+    """An insert of any number of rows by one statement, for `execute` with `columns_of` the rows.
+
+    With ON CONFLICT DO UPDATE no two of the rows may have the same key.
+    """
+    given = func.unnest(*(bindparam(name, type_=ARRAY(table.c[name].type)) for name in names))
+    rows = given.table_valued(*names).render_derived()
+    return insert(table).from_select(list(names), select(*(rows.c[name] for name in names)))
+
+
+def columns_of(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
+    """The values of each column of rows, which have them in this order; at least one row."""
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from kaiser_common.runtime.statements import execute_many, insert_of
+from kaiser_common.runtime.statements import columns_of, execute, insert_all_of
 
 from kaiser_sensor.domain.known import MOST_GAPS, UNLEARNED_S
 from kaiser_sensor.store import Connection, tables
@@ -24,7 +24,8 @@ class Interval(NamedTuple):
 LEARN_AGAIN_AFTER = timedelta(minutes=5)
 _OLDEST = timedelta(days=30)
 _KEY = ("esp_id", "gpio", "sensor_type", "address")
-_ADD = insert_of(tables.intervals, (*_KEY, "interval_s", "learned_at"))
+_COLUMNS = (*_KEY, "interval_s", "learned_at")
+_ADD = insert_all_of(tables.intervals, _COLUMNS)
 _PUT = _ADD.on_conflict_do_update(
     index_elements=list(_KEY), set_={name: _ADD.excluded[name] for name in ("interval_s", "learned_at")}
 )
@@ -80,11 +81,8 @@ async def due(connection: Connection, now: datetime, limit: int) -> list[tuple[K
 
 async def keep(connection: Connection, learned: Mapping[Key, float | None], now: datetime) -> None:
     """Remember the interval of each sensor; None: it has sent too little."""
-    rows = [
-        {**dict(zip(_KEY, key, strict=True)), "interval_s": interval_s, "learned_at": now}
-        for key, interval_s in learned.items()
-    ]
-    await execute_many(connection, _PUT, rows)
+    rows = [(*key, interval_s, now) for key, interval_s in learned.items()]
+    await execute(connection, _PUT, columns_of(_COLUMNS, rows))
 
 
 async def intervals(connection: Connection, esp_ids: Sequence[str]) -> dict[Key, Interval]:
