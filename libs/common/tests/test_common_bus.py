@@ -68,8 +68,8 @@ async def take(consumer: Consumer, count: int) -> list[Delivery]:
     return taken
 
 
-def numbered(bus: Bus, count: int) -> list[Outgoing]:
-    return [Outgoing("test.a", str(number).encode(), bus.message_id()) for number in range(count)]
+def numbered(bus: Bus, count: int, size: int = 0) -> list[Outgoing]:
+    return [Outgoing("test.a", str(number).rjust(size).encode(), bus.message_id()) for number in range(count)]
 
 
 async def test_a_batch_of_any_size_is_stored_in_order(bus):
@@ -78,9 +78,9 @@ async def test_a_batch_of_any_size_is_stored_in_order(bus):
         assert [int(delivery.body) for delivery in await take(consumer, 2500)] == list(range(2500))
 
 
-@pytest.mark.parametrize("count", [3, 30])
-async def test_what_need_not_be_ordered_is_stored_all_the_same_and_never_twice(bus, count):
-    messages = numbered(bus, count)
+@pytest.mark.parametrize(("count", "size"), [(3, 0), (30, 0), (30, 24 * 1024)])
+async def test_what_need_not_be_ordered_is_stored_all_the_same_and_never_twice(bus, count, size):
+    messages = numbered(bus, count, size)
     await bus.publish_batch(messages[1:2], ordered=False)
     for _ in range(2):
         await bus.publish_batch(messages, ordered=False)

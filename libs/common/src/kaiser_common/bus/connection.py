@@ -32,6 +32,8 @@ _BATCH_BYTES = 4 * 1024 * 1024
 
 _FEW = 10
 """So many messages are on the disk sooner one by one: an atomic batch costs what ten to twenty messages cost."""
+_LARGE_BYTES = 8 * 1024
+"""Messages of this size on average cost less one by one, however many they are (docs/performance.md)."""
 
 _DUPLICATE_IN_BATCH = 10201
 _ROUND_TRIP_EVERY_S = 5.0
@@ -94,8 +96,9 @@ class Bus:
     ) -> None:
         """Publish messages of one stream in atomic batches, in order, and wait for the acknowledgement from disk.
 
-        Not `ordered`, for independent messages: up to ten are sent one after the other without waiting, which is
-        faster. If one of them is refused, it may be stored after the others when it is repeated.
+        Not `ordered`, for independent messages: up to ten, or any number of large ones, are sent one after the other
+        without waiting, which is faster. If one of them is refused, it may be stored after the others when it is
+        repeated.
 
         After a missing acknowledgement a batch is repeated with the same ids until `deadline_s` (seconds) is over:
         BusUnavailable then means that some may be stored, and publishing the same again stores none twice.
@@ -117,7 +120,7 @@ class Bus:
             return False
         if len(part) == 1:
             error_code, text = await self._store([_single(part[0])], timeout_s)
-        elif len(part) <= _FEW and not ordered:
+        elif not ordered and (len(part) <= _FEW or _are_large(part)):
             return await self._attempt_singly(part, timeout_s)
         else:
             error_code, text = await self._store(_batch(part, self._ids.next().decode()), timeout_s)
@@ -222,6 +225,10 @@ def _parts(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
         size += len(message.body)
     if start < len(messages):
         yield messages[start:]
+
+
+def _are_large(part: Sequence[Outgoing]) -> bool:
+    return sum(len(message.body) for message in part) >= len(part) * _LARGE_BYTES
 
 
 _Message = tuple[str, bytes, dict[str, str] | None]
