@@ -1,6 +1,7 @@
 """A message on the stream TOPICS: an MQTT message as received, with headers that ingest writes and others read."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -51,7 +52,15 @@ class TopicHead(NamedTuple):
 
 def quoted_topic(topic: str) -> str:
     """A topic as its header has it."""
+    return _cached_quoted(topic) if len(topic) <= _LONGEST_CACHED else _quoted(topic)
+
+
+def _quoted(topic: str) -> str:
     return quote(topic, safe=_PLAIN, errors="replace")
+
+
+_LONGEST_CACHED = 128
+_cached_quoted = lru_cache(maxsize=8_192)(_quoted)
 
 
 def headers_of(arrival: Arrival, quoted: str, word: str, whole_bytes: int | None = None) -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from kaiser_factory_dialect.catalogue import FactoryKind
 
@@ -12,10 +13,19 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 def token(text: str) -> str:
     """A level of a topic, or a serial, as a token: other bytes than A-Z a-z 0-9 _ - are `=XX`; "" is `=`."""
+    return _cached_token(text) if len(text) <= _LONGEST_CACHED else _token(text)
+
+
+def _token(text: str) -> str:
     if not text:
         return _EMPTY
     octets = text.encode(errors="surrogatepass")
-    return "".join(chr(octet) if octet in _PLAIN else f"={octet:02X}" for octet in octets)
+    return "".join([chr(octet) if octet in _PLAIN else f"={octet:02X}" for octet in octets])
+
+
+_LONGEST_CACHED = 128
+_cached_token = lru_cache(maxsize=8_192)(_token)
+"""Machines repeat their serials and topics: 0.1 µs in place of 2 to 9; long ones are not kept, so at most 8 MB."""
 
 
 def from_token(text: str) -> str:
@@ -27,15 +37,29 @@ def from_token(text: str) -> str:
 
 def topic_subject(env: str, topic: str) -> str:
     """The subject under which TOPICS keeps the messages of an MQTT topic in an environment."""
+    return _cached_topic_subject(env, topic) if len(topic) <= _LONGEST_CACHED else _topic_subject(env, topic)
+
+
+def _topic_subject(env: str, topic: str) -> str:
     return ".".join(("topic", env, *map(token, topic.split("/"))))
+
+
+_cached_topic_subject = lru_cache(maxsize=8_192)(_topic_subject)
 
 
 def topic_of(subject: str) -> tuple[str, str]:
     """The environment and the MQTT topic of a subject of TOPICS. ValueError if the subject is not one of TOPICS."""
+    return _cached_topic_of(subject) if len(subject) <= _LONGEST_CACHED else _topic_of(subject)
+
+
+def _topic_of(subject: str) -> tuple[str, str]:
     root, env, *tokens = subject.split(".")
     if root != "topic" or not tokens:
         raise ValueError(f"{subject!r} is not a subject of TOPICS")
     return env, "/".join(map(from_token, tokens))
+
+
+_cached_topic_of = lru_cache(maxsize=8_192)(_topic_of)
 
 
 def filter_subjects(env: str, topic_filter: str) -> tuple[str, ...]:

@@ -5,12 +5,22 @@ The broker sends every retained message again on each connection, so nothing has
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kaiser_common.contract.schemas.api.messages import RetainedTopic
 from kaiser_factory_dialect.catalogue import COMMAND_KINDS
 from kaiser_factory_dialect.intake import MAX_TOPICS
 from kaiser_factory_dialect.reading import Arrival
 from kaiser_factory_dialect.topics import parse
+
+
+class _Kept(NamedTuple):
+    """A topic's retained message: when it was received (ms), its bytes, and what is known of it."""
+
+    received_at: int
+    size: int
+    command: bool
+    by_broker: bool
 
 
 @dataclass(slots=True)
@@ -22,7 +32,7 @@ class RetainedMessages:
     """
 
     interfaces: tuple[str, ...]
-    _topics: dict[str, RetainedTopic] = field(default_factory=dict)
+    _topics: dict[str, _Kept] = field(default_factory=dict)
 
     def note(self, arrival: Arrival) -> None:
         """Take note of a message."""
@@ -36,15 +46,20 @@ class RetainedMessages:
             return
         if known is None and len(self._topics) >= MAX_TOPICS:
             return
-        by_broker = arrival.retained or (known is not None and known.known_by == "broker")
-        self._topics[arrival.topic] = RetainedTopic.model_construct(
-            topic=arrival.topic,
-            received_at=arrival.received_at,
-            size=len(arrival.payload),
-            command=place is not None and place.kind in COMMAND_KINDS,
-            known_by="broker" if by_broker else "catalogue",
+        self._topics[arrival.topic] = _Kept(
+            arrival.received_at,
+            len(arrival.payload),
+            place is not None and place.kind in COMMAND_KINDS,
+            arrival.retained or (known is not None and known.by_broker),
         )
 
     def items(self) -> Iterable[RetainedTopic]:
         """The topics, commands first, then by name."""
-        return sorted(self._topics.values(), key=lambda one: (not one.command, one.topic))
+        for topic, kept in sorted(self._topics.items(), key=lambda one: (not one[1].command, one[0])):
+            yield RetainedTopic.model_construct(
+                topic=topic,
+                received_at=kept.received_at,
+                size=kept.size,
+                command=kept.command,
+                known_by="broker" if kept.by_broker else "catalogue",
+            )
