@@ -90,9 +90,14 @@ class Round:
 
 
 def in_force(rest: httpx.Client) -> list[dict]:
-    answer = rest.get("/api/v1/actuators/emergencies")
-    answer.raise_for_status()
-    return list(answer.json()["items"])
+    found: list[dict] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = rest.get("/api/v1/actuators/emergencies", params=cursor).raise_for_status().json()
+        found += page["items"]
+        if page["next_cursor"] is None:
+            return found
+        cursor = {"cursor": page["next_cursor"]}
 
 
 def covered(stops: list[dict], esp_ids: list[str]) -> set[str]:

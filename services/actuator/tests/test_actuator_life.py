@@ -23,7 +23,6 @@ from kaiser_common.bus.connection import Bus, BusUnavailable, connect
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.rpc import Caller, RpcError, call
-from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
     ActuatorKey,
     ActuatorSettings,
@@ -33,6 +32,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     CommandRequest,
     CommandStatus,
     Emergencies,
+    EmergenciesQuery,
     Emergency,
     EmergencyStop,
     HistoryQuery,
@@ -632,7 +632,7 @@ async def test_a_stop_of_everything_is_the_broadcast_each_own_emergency_and_off_
     await life.emergency.stop(EmergencyStop(esp_id="ESP_B", reason="smoke"), ADA)
     life.wait(1)
     before = len(await life.outbox())
-    [_, everything] = (await life.emergency.stop(EmergencyStop(reason="fire"), ADA)).items
+    [everything, _] = (await life.emergency.stop(EmergencyStop(reason="fire"), ADA)).items
 
     found = (await life.outbox())[before:]
     urgent = [(lane.removeprefix("urgent "), payload) for lane, payload in found if lane.startswith("urgent ")]
@@ -826,7 +826,7 @@ async def test_a_device_that_reports_an_emergency_can_be_cleared_though_its_aler
     life.wait(5)
     await life.look()
     assert await life.emergencies() == ["clear_emergency"]
-    assert (await life.emergency.list_stops(Nothing(), ADA)).items == []
+    assert (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items == []
     async with life.pool.connection() as connection:
         noted = await connection.execute("SELECT actor FROM actuator.history WHERE kind = 'emergency'")
         assert await noted.fetchall() == [("ada",)]
@@ -846,7 +846,7 @@ async def test_the_echo_of_our_own_stop_raises_no_second_one(life):
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     echo = life.message("alert", alert_type="emergency_stop", message="stopped")
     await life.say(echo)
-    assert len((await life.emergency.list_stops(Nothing(), ADA)).items) == 1
+    assert len((await life.emergency.list_stops(EmergenciesQuery(), ADA)).items) == 1
     life.wait(5)
     await life.clear("ESP_A")
     await life.say(echo)
@@ -1158,7 +1158,7 @@ async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_s
     await life.look()
     life.wait(15)
     await life.look()
-    [stop] = (await life.emergency.list_stops(Nothing(), ADA)).items
+    [stop] = (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items
     assert stop.not_cleared == "ESP_A did not confirm the clear within 15 s"
     assert (await life.emergencies())[-1] == "emergency_stop", "the device may have taken the clear all the same"
     assert [event["event"] for event in await life.events("system_event")][-1] == "emergency_not_cleared"
@@ -1176,6 +1176,18 @@ async def test_a_clear_names_the_stop_that_it_saw(life):
     assert refused.value.problem.status == 409
     seen = ClearEmergency(esp_id="ESP_A", gpio=5, ids=[second.emergency_id])
     assert (await life.emergency.clear(seen, ADA)).items == []
+
+
+async def test_an_answer_has_the_stops_it_is_about_and_how_many_there_are(life):
+    for number in range(120):
+        await life.emergency.stop(EmergencyStop(esp_id=f"ESP_B{number}", reason="leak"), ADA)
+    answer = await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="hand in pump"), ADA)
+    assert (len(answer.items), answer.total) == (100, 121)
+    assert [stop.reason for stop in answer.items if stop.esp_id == "ESP_A"] == ["hand in pump"]
+    first = await life.emergency.list_stops(EmergenciesQuery(limit=100), ADA)
+    second = await life.emergency.list_stops(EmergenciesQuery(limit=100, cursor=first.next_cursor), ADA)
+    assert (first.total, len(first.items), len(second.items), second.next_cursor) == (121, 100, 21, None)
+    assert await refusal(life.emergency.list_stops(EmergenciesQuery(cursor="x"), ADA)) == (422, 5207)
 
 
 @pytest.fixture
@@ -1202,7 +1214,7 @@ async def test_a_clear_is_503_while_the_database_only_reads_and_the_stop_stays(l
     read_only("on")
     methods = {
         "clear_emergency": Method(ClearEmergency, life.emergency.clear),
-        "emergencies": Method(Nothing, life.emergency.list_stops),
+        "emergencies": Method(EmergenciesQuery, life.emergency.list_stops),
     }
     async with serve(life.bus, "actuator", methods, unavailable=UNAVAILABLE):
         request = ClearEmergency(esp_id="ESP_A", reason="dry")
@@ -1210,7 +1222,7 @@ async def test_a_clear_is_503_while_the_database_only_reads_and_the_stop_stays(l
             503,
             5402,
         )
-        in_force = await call(life.bus, "actuator", "emergencies", Nothing(), Emergencies, caller=ADA)
+        in_force = await call(life.bus, "actuator", "emergencies", EmergenciesQuery(), Emergencies, caller=ADA)
     assert [(stop.esp_id, stop.clearing) for stop in in_force.items] == [("ESP_A", None)]
     assert len(await life.outbox()) == before
 
@@ -1296,13 +1308,13 @@ async def test_alerts_that_repeat_a_stop_or_refuse_a_clear_make_no_stop(life):
         life.message("alert", alert_type="emergency_stop", message=text),
         life.message("alert", 255, alert_type="verification_failed", message="too early"),
     )
-    assert (await life.emergency.list_stops(Nothing(), ADA)).items == []
+    assert (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items == []
 
 
 async def test_an_alert_that_was_rejected_and_is_replayed_stops_nothing_now(life):
     await life.pump()
     await life.say(life.message("alert", alert_type="emergency_stop", message="float switch", replayed=True))
-    assert (await life.emergency.list_stops(Nothing(), ADA)).items == []
+    assert (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items == []
     assert (await life.send("ON")).state == "queued"
     [event] = await life.events("actuator_alert")
     assert event["alert_type"] == "emergency_stop"
@@ -1383,7 +1395,7 @@ async def test_a_clear_of_everything_waits_for_a_device_that_cannot_confirm_and_
     for _ in range(3):
         life.wait(10)
         await life.look()
-    [left] = (await life.emergency.list_stops(Nothing(), ADA)).items
+    [left] = (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items
     assert (left.esp_id, left.not_cleared) == ("ESP_A", "ESP_A did not confirm the clear within 15 s")
     assert (await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)).items == []
 

@@ -18,7 +18,13 @@ from kaiser_alarm.domain.readings import Watch
 from kaiser_alarm.jobs.registry import RegistryLook
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.contract.rpc import Nothing
-from kaiser_common.contract.schemas.api.actuators import CommandStatus, Emergencies, Emergency, FailedCommands
+from kaiser_common.contract.schemas.api.actuators import (
+    CommandStatus,
+    Emergencies,
+    EmergenciesQuery,
+    Emergency,
+    FailedCommands,
+)
 from kaiser_common.contract.schemas.api.alarms import (
     LimitsBody,
     LimitsKey,
@@ -340,7 +346,7 @@ class Owners:
             serve(
                 bus,
                 "actuator",
-                {"emergencies": Method(Nothing, stops), "failed_commands": Method(Nothing, commands)},
+                {"emergencies": Method(EmergenciesQuery, stops), "failed_commands": Method(Nothing, commands)},
             ),
             serve(bus, "sensor", {"latest": Method(LatestQuery, readings), "configs": Method(ConfigsQuery, configs)}),
         ):

@@ -17,7 +17,7 @@ COMMAND = {
     "queued_at": 1,
 }
 ACTUATOR = {"esp_id": "ESP_A", "gpio": 25}
-NO_STOPS = {"items": [], "next_cursor": None, "cancelled": 0}
+NO_STOPS = {"items": [], "next_cursor": None, "total": 0, "cancelled": 0}
 
 
 @asynccontextmanager
@@ -64,7 +64,16 @@ async def owner(address: str, answers: dict[str, dict]):
             {"items": []},
             200,
         ),
-        ("GET", "/api/v1/actuators/emergencies", None, "viewer", "emergencies", {}, NO_STOPS, 200),
+        (
+            "GET",
+            "/api/v1/actuators/emergencies",
+            None,
+            "viewer",
+            "emergencies",
+            {"esp_id": None, "gpio": None, "limit": 1000, "cursor": None},
+            NO_STOPS,
+            200,
+        ),
         (
             "POST",
             "/api/v1/actuators/emergency_stop",

@@ -52,6 +52,10 @@ def test_what_is_wrong_is_counted(changes, wrong):
 
 def test_more_than_fits_is_told():
     devices, sensors, *others = pages()
+    of_actuators, stops, alarms = others
+    more = stops.model_copy(update={"total": 2, "next_cursor": "x"})
+    many = to_overview(1, devices, sensors, of_actuators, more, alarms)
+    assert (many.wrong.stops, many.complete) == (2, False)
     assert not to_overview(1, devices, sensors.model_copy(update={"total": 2}), *others).complete
     assert not to_overview(1, devices.model_copy(update={"next_cursor": "x"}), sensors, *others).complete
 

@@ -68,9 +68,12 @@ def read_command(command_id: str) -> Call[CommandStatus]:
     return Call("GET", "/api/v1/commands/{command_id}", CommandStatus, {"command_id": command_id})
 
 
-def list_emergency_stops() -> Call[Emergencies]:
-    """The emergency stops in force."""
-    return Call("GET", f"{_ALL}/emergencies", Emergencies)
+def list_emergency_stops(
+    *, esp_id: str | None = None, limit: int | None = None, cursor: str | None = None
+) -> Call[Emergencies]:
+    """The emergency stops in force, of all devices or of one."""
+    query = {"esp_id": esp_id, "limit": limit, "cursor": cursor}
+    return Call("GET", f"{_ALL}/emergencies", Emergencies, query=query)
 
 
 def raise_emergency_stop(stop: EmergencyStop) -> Call[Emergencies]:

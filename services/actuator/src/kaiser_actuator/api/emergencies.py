@@ -8,12 +8,19 @@ import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code, line_of
-from kaiser_common.contract.rpc import Nothing
-from kaiser_common.contract.schemas.api.actuators import ClearEmergency, Clearing, Emergencies, Emergency, EmergencyStop
+from kaiser_common.contract.schemas.api.actuators import (
+    ClearEmergency,
+    Clearing,
+    Emergencies,
+    EmergenciesQuery,
+    Emergency,
+    EmergencyStop,
+)
 from kaiser_common.runtime.verdicts import OUTAGES
 
 from kaiser_actuator.domain.emergencies import BY_DEVICE, key_of
 from kaiser_actuator.domain.emergency_core import Conflict, Covered, Delete, Held, NotInForce, begin_clear, holds
+from kaiser_actuator.domain.stop_pages import answered, page
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
@@ -62,7 +69,7 @@ class EmergencyApi:
                 raised_at=self._now_ms(),
             )
         )
-        return self._in_force(await self._record(stop))
+        return self._answer(request.esp_id, await self._record(stop))
 
     async def _record(self, stop: Emergency) -> int:
         """Write it down in a task of its own: a connection that hangs cannot be interrupted, so no caller waits for it.
@@ -112,10 +119,10 @@ class EmergencyApi:
             if request.esp_id is None or not self._stops.is_in_stop(request.esp_id):
                 raise _nothing_to_clear(key, None) from error
             await self._free(request.esp_id, clearing)
-            return self._in_force()
+            return self._answer(request.esp_id)
         if isinstance(change, Delete):
             await self._end(held, change, clearing)
-            return self._in_force()
+            return self._answer(request.esp_id)
         await self._ledger.note_clear_asked(held.stop, caller.user, request.reason)
         if await self._stops.apply(change) is None:
             raise _newer(self._stops.get(key))
@@ -125,7 +132,7 @@ class EmergencyApi:
             raise _newer(after)
         if after is not None and after.not_cleared is not None:
             raise RpcError(504, Code.OPERATION_TIMEOUT, f"{after.not_cleared}: its stop stays in force", "esp_id")
-        return self._in_force()
+        return self._answer(request.esp_id)
 
     async def _end(self, held: Held, change: Delete, clearing: Clearing) -> None:
         """End a stop that no device has to confirm. If nothing else holds the device, a clear is sent to one that
@@ -164,13 +171,19 @@ class EmergencyApi:
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def list_stops(self, request: Nothing, caller: Caller) -> Emergencies:
-        """The stops in force."""
-        return self._in_force()
+    async def list_stops(self, request: EmergenciesQuery, caller: Caller) -> Emergencies:
+        """A page of the stops in force. RpcError 422: the cursor is of no page."""
+        in_force = list(self._stops.values())
+        try:
+            items, next_cursor = page(in_force, request)
+        except ValueError as error:
+            detail = "The cursor is invalid: use next_cursor of the previous page."
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, detail, "cursor") from error
+        return Emergencies(items=items, next_cursor=next_cursor, total=len(in_force))
 
-    def _in_force(self, cancelled: int = 0) -> Emergencies:
-        items = sorted(self._stops.values(), key=lambda stop: (stop.raised_at, stop.emergency_id))
-        return Emergencies(items=items, cancelled=cancelled)
+    def _answer(self, esp_id: str | None, cancelled: int = 0) -> Emergencies:
+        in_force = list(self._stops.values())
+        return Emergencies(items=answered(in_force, esp_id), total=len(in_force), cancelled=cancelled)
 
 
 def _newer(since: Emergency | None) -> RpcError:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, all_pages, call
 from kaiser_common.contract.rpc import Nothing
-from kaiser_common.contract.schemas.api.actuators import Emergencies, Emergency, FailedCommands
+from kaiser_common.contract.schemas.api.actuators import Emergencies, EmergenciesQuery, Emergency, FailedCommands
 from kaiser_common.contract.schemas.api.devices import Device, DevicesPage, DevicesQuery
 from kaiser_common.contract.schemas.api.sensors import (
     ConfigsPage,
@@ -58,8 +58,18 @@ async def newest_readings(bus: Bus) -> list[ReadingItem]:
 
 async def stops(bus: Bus) -> list[Emergency]:
     """The emergency stops in force. RpcError: actuator does not answer."""
-    answer = await call(bus, "actuator", "emergencies", Nothing(), Emergencies, caller=ALARM, timeout_s=_WITHIN_S)
-    return answer.items
+    return await all_pages(
+        lambda cursor: call(
+            bus,
+            "actuator",
+            "emergencies",
+            EmergenciesQuery(cursor=cursor),
+            Emergencies,
+            caller=ALARM,
+            timeout_s=_WITHIN_S,
+        ),
+        _MOST_PAGES,
+    )
 
 
 async def failed_commands(bus: Bus) -> FailedCommands:

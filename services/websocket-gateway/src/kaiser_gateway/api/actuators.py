@@ -20,6 +20,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     CommandRequest,
     CommandStatus,
     Emergencies,
+    EmergenciesQuery,
     EmergencyStop,
     HistoryPage,
     HistoryQuery,
@@ -71,9 +72,15 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "actuator", "list", query, ActuatorsPage, caller=caller)
 
     @routes.get("/emergencies")
-    async def list_emergency_stops(caller: Caller = viewer) -> Emergencies:
-        """The emergency stops in force."""
-        return await call(bus, "actuator", "emergencies", Nothing(), Emergencies, caller=caller)
+    async def list_emergency_stops(
+        esp_id: ShortText = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        caller: Caller = viewer,
+    ) -> Emergencies:
+        """The emergency stops in force: of everything first, then the oldest; `total` counts all of them."""
+        query = EmergenciesQuery(esp_id=esp_id, limit=limit, cursor=cursor)
+        return await call(bus, "actuator", "emergencies", query, Emergencies, caller=caller)
 
     @routes.post("/emergency_stop")
     async def raise_emergency_stop(body: EmergencyStop, caller: Caller = urgent) -> Emergencies:

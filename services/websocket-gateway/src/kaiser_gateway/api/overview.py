@@ -8,7 +8,13 @@ from fastapi import APIRouter, Response
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.rpc import Nothing
-from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsPage, ActuatorsQuery, Emergencies, Emergency
+from kaiser_common.contract.schemas.api.actuators import (
+    Actuator,
+    ActuatorsPage,
+    ActuatorsQuery,
+    Emergencies,
+    EmergenciesQuery,
+)
 from kaiser_common.contract.schemas.api.alarms import ActiveAlarms
 from kaiser_common.contract.schemas.api.devices import Device, DevicesPage, DevicesQuery
 from kaiser_common.contract.schemas.api.overview import Overview, Wrong
@@ -45,7 +51,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
             _or_none(call(bus, "sensor", "overview", Nothing(), SensorsOverview, caller=caller, timeout_s=_WITHIN_S)),
             _or_none(call(bus, "actuator", "list", ActuatorsQuery(limit=MOST), ActuatorsPage, caller=caller,
                           timeout_s=_WITHIN_S)),
-            _or_none(call(bus, "actuator", "emergencies", Nothing(), Emergencies, caller=caller, timeout_s=_WITHIN_S)),
+            _or_none(call(bus, "actuator", "emergencies", EmergenciesQuery(limit=MOST), Emergencies, caller=caller,
+                          timeout_s=_WITHIN_S)),
             _or_none(call(bus, "alarm", "active", Nothing(), ActiveAlarms, caller=caller, timeout_s=_WITHIN_S)),
             _or_none(call(bus, "health", "zones", Nothing(), ZonesPage, caller=caller, timeout_s=_WITHIN_S)),
         )  # fmt: skip
@@ -74,15 +81,14 @@ def to_overview(
     of_devices = devices.items if devices else []
     of_sensors = sensors.items if sensors else []
     of_actuators = actuators.items if actuators else []
-    in_force = stops.items if stops else []
     kinds = alarms.kinds if alarms else {}
     return Overview(
         at=at,
-        wrong=wrong(of_devices, of_sensors, of_actuators, in_force, kinds),
+        wrong=wrong(of_devices, of_sensors, of_actuators, stops.total if stops else 0, kinds),
         devices=of_devices,
         sensors=of_sensors,
         actuators=of_actuators,
-        stops=in_force,
+        stops=stops.items if stops else [],
         zones=zones.items if zones else [],
         alarms=alarms.items if alarms else [],
         alarm_kinds=kinds,
@@ -91,6 +97,7 @@ def to_overview(
         complete=not (
             (devices and devices.next_cursor)
             or (actuators and actuators.next_cursor)
+            or (stops and stops.next_cursor)
             or (sensors and sensors.total > len(sensors.items))
         ),
     )
@@ -100,7 +107,7 @@ def wrong(
     devices: Sequence[Device],
     sensors: Sequence[OverviewSensor],
     actuators: Sequence[Actuator],
-    stops: Sequence[Emergency],
+    stops: int,
     alarm_kinds: Mapping[str, int],
 ) -> Wrong:
     """How many are not as they should be; a rejected device is as it should be."""
@@ -110,7 +117,7 @@ def wrong(
         sensors_silent=sum(sensor.state == "silent" and sensor.watched for sensor in sensors),
         sensors_bad=sum(sensor.state == "known" and sensor.quality in _BAD for sensor in sensors),
         actuators_failed=sum(actuator.known and bool(actuator.last_error) for actuator in actuators),
-        stops=len(stops),
+        stops=stops,
         commands_failed=alarm_kinds.get(_COMMAND_FAILED, 0),
         alarms=sum(number for kind, number in alarm_kinds.items() if kind not in _COUNTED),
     )

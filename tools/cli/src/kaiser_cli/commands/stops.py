@@ -1,7 +1,7 @@
 """Emergency stops: stop, and clear."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 from kaiser_client import Kaiser
@@ -10,7 +10,6 @@ from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ClearEmergency,
-    Emergencies,
     Emergency,
     EmergencyStop,
 )
@@ -57,7 +56,7 @@ def stop(
     _need_one(esp_id, everything, "stop")
     body = EmergencyStop.model_construct(esp_id=esp_id, gpio=gpio, reason=reason)
     with signed_in(server) as kaiser:
-        raised = _of_target(kaiser.ask(calls.raise_emergency_stop(body)), esp_id, gpio)
+        raised = _of_target(kaiser.ask(calls.raise_emergency_stop(body)).items, esp_id, gpio)
         since = max((one.raised_at for one in raised), default=0)
         targets = _until_off(kaiser, esp_id, gpio, since, wait_s)
     on = [one for one in targets if not is_off(one, since)]
@@ -109,11 +108,10 @@ def clear(
     if not only_list:
         _need_one(esp_id, everything, "clear")
     with signed_in(server) as kaiser:
-        in_force = kaiser.ask(calls.list_emergency_stops())
         if only_list:
-            _list(in_force.items, as_json)
+            _list([*kaiser.each(calls.list_emergency_stops(esp_id=esp_id))], as_json)
             return
-        seen = _of_target(in_force, esp_id, gpio)
+        seen = _of_target(kaiser.each(calls.list_emergency_stops(esp_id=esp_id)), esp_id, gpio)
         if not seen:
             raise Stopped(f"no stop of {_name(esp_id, gpio)} is in force", hint="those in force: kaiser clear --list")
         body = ClearEmergency.model_construct(
@@ -123,7 +121,7 @@ def clear(
     if as_json:
         show_json(left)
     else:
-        click.echo(f"the stop of {_name(esp_id, gpio)} is cleared; {len(left.items)} others are in force")
+        click.echo(f"the stop of {_name(esp_id, gpio)} is cleared; {left.total} others are in force")
 
 
 def is_off(actuator: Actuator, since_ms: int) -> bool:
@@ -137,8 +135,8 @@ def _need_one(esp_id: str | None, everything: bool, verb: str) -> None:
         raise Stopped("name a device or say --all, not both" if esp_id else f"{verb} what?", WRONG_USE, hint)
 
 
-def _of_target(stops: Emergencies, esp_id: str | None, gpio: int | None) -> list[Emergency]:
-    return [one for one in stops.items if (one.esp_id, one.gpio) == (esp_id, gpio)]
+def _of_target(stops: Iterable[Emergency], esp_id: str | None, gpio: int | None) -> list[Emergency]:
+    return [one for one in stops if (one.esp_id, one.gpio) == (esp_id, gpio)]
 
 
 def _until_off(kaiser: Kaiser, esp_id: str | None, gpio: int | None, since_ms: int, wait_s: float) -> list[Actuator]:

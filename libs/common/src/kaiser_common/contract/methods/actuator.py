@@ -12,6 +12,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     CommandId,
     CommandStatus,
     Emergencies,
+    EmergenciesQuery,
     EmergencyStop,
     FailedCommands,
     HistoryPage,
@@ -40,7 +41,7 @@ METHODS: tuple[RpcMethod, ...] = (
         least="operator",
         audited=Audited("clear_stop", ("esp_id", "gpio"), before="emergencies"),
     ),
-    _method("emergencies", Nothing, Emergencies, callers=("alarm", GATEWAY)),
+    _method("emergencies", EmergenciesQuery, Emergencies, callers=("alarm", GATEWAY)),
     _method(
         "command",
         SendCommand,

@@ -150,7 +150,7 @@ export function troublesOf(overview, nowMs, zoneId = "") {
   const found = [
     ...missing.map((name) => ({ text: t("overview.service_does_not_answer", { name }), kind: "bad", page: ["system"] })),
     counted(stops, (n) => t("overview.stops_in_force", { n }), "bad", ({ esp_id: espId, gpio }) =>
-      (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : stopped), stopped),
+      (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : stopped), stopped, zoneId ? stops.length : overview.wrong?.stops),
     counted(devices.filter((one) => one.state === "approved" && !one.online), (n) => t("overview.devices_offline", { n }), "bad",
       ({ esp_id: espId }) => ["devices", espId], list("devices", { state: "offline" })),
     counted(silent.filter(({ sensor, knowledge }) => knowledge.state === "silent" && sensor.watched !== false), (n) => t("overview.sensors_silent", { n }), "warn",
@@ -187,9 +187,9 @@ export const sensorPage = ({ esp_id: espId, gpio, sensor_type: type, address }) 
   ["sensors", espId, gpio, type, ...(address ? [address] : [])];
 
 /** One leads to its own page, several to the list. */
-function counted(items, textOf, kind, pageOf, list) {
+function counted(items, textOf, kind, pageOf, list, number = items.length) {
   if (!items.length) return null;
-  return { text: textOf(items.length), kind, page: items.length === 1 ? pageOf(items[0]) : list };
+  return { text: textOf(number), kind, page: number === 1 ? pageOf(items[0]) : list };
 }
 
 /** {line, band, dots, lowest, highest} of a sensor's hours in a box; paths of SVG, empty where nothing came. */

@@ -1,10 +1,12 @@
 /** The emergency stop: always at hand, what is stopped now, and its clearing. */
 
+import { filterParts } from "../core/list_filters.js";
 import { dateTime } from "../core/times.js";
 import { actuatorText, deviceName } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, TextField, given } from "../ui/form.js";
 import { html, useApp, useEffect, useState } from "../ui/html.js";
+import { link } from "../ui/route.js";
 import { useAction, useEvery, useStore } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { t, tx } from "../core/texts.js";
@@ -60,6 +62,7 @@ export function EmergencyBar() {
   const [clearing, setClearing] = useState(null);
   const textOf = useTargetText();
   const inForce = useStore(emergencies.current);
+  const others = useStore(emergencies.total) - inForce.length;
   useEvery(ASK_EVERY_MS, emergencies.reload);
   useEffect(() => {
     emergencies.reload();
@@ -76,6 +79,7 @@ export function EmergencyBar() {
               <button type="button" aria-label=${t("emergency.clear_2", { emergency: textOf(emergency) })} onClick=${() => setClearing(emergency)}>
                 ${t("emergency.clear")}</button>`}
           </li>`)}
+        ${others > 0 && html`<li><a href=${link("alarms", ...filterParts({ kind: "stop_in_force" }))}>${t("emergency.others", { n: others })}</a></li>`}
       </ul>
       ${clearing && html`
         <${ClearDialog} emergency=${clearing} onClose=${() => setClearing(null)} />`}

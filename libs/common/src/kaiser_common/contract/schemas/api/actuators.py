@@ -334,11 +334,26 @@ class Emergency(BaseModel):
     not_cleared: str | None = None
 
 
+class EmergenciesQuery(BaseModel):
+    """The stops in force, of everything first, then by time; of one device or one actuator alone if asked for."""
+
+    model_config = FROZEN
+
+    esp_id: str | None = None
+    gpio: int | None = None
+    limit: int = Field(default=1000, ge=1, le=1000)
+    cursor: str | None = Field(default=None, max_length=200)
+
+
 class Emergencies(BaseModel):
-    """The emergency stops in force; `cancelled`: how many open commands the request cancelled."""
+    """Emergency stops in force. The answer to a stop or a clear has 100 at most, those of its target among them.
+
+    total: how many are in force in all. cancelled: how many open commands the request cancelled.
+    """
 
     model_config = FROZEN
 
     items: list[Emergency]
     next_cursor: str | None = None
+    total: int = 0
     cancelled: int = 0

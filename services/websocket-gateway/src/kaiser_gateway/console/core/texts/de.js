@@ -435,6 +435,7 @@ export default {
   "emergency.everything": "alles",
   "emergency.is_clearing_it": " – {by} hebt ihn auf",
   "emergency.not_cleared": " – nicht aufgehoben: {notCleared}",
+  "emergency.others": { one: "… und {n} weiterer Not-Halt: siehe Alarme", other: "… und {n} weitere Not-Halte: siehe Alarme" },
   "emergency.stop_now": "Jetzt Not-Halt: {target}",
   "emergency.stopped": "NOT-HALT: {emergency}",
   "emergency.stopped_2": "Not-Halt: {target}.",

@@ -435,6 +435,7 @@ export default {
   "emergency.everything": "everything",
   "emergency.is_clearing_it": " – {by} is clearing it",
   "emergency.not_cleared": " – not cleared: {notCleared}",
+  "emergency.others": { one: "… and {n} other stop: see the alarms", other: "… and {n} other stops: see the alarms" },
   "emergency.stop_now": "Stop {target} now",
   "emergency.stopped": "STOPPED: {emergency}",
   "emergency.stopped_2": "Stopped: {target}.",
