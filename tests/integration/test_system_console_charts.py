@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from browser import Person
-from charts import axis, column, drawn, plot, shown_s, until_figures
+from charts import axis, column, drawn, fingers, shown_s, until_figures
 from devices import now_ms
 from harness import Stack, reading, wait_until
 from playwright.sync_api import expect
@@ -118,17 +118,7 @@ def test_two_fingers_stretch_a_chart_and_what_is_under_them_stays(
     console_stack.publish([reading(esp_id, 4, now_ms(), 20.0)])
     person = make_person(width=390).sign_in().open("sensors", esp_id, "4", "ds18b20")
     expect(person.page.locator(".chart figcaption")).to_contain_text("1 point;")
-    place = plot(person)
-    screen = person.page.context.new_cdp_session(person.page)
-    screen.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
-
-    def touch(kind: str, *shares: float) -> None:
-        points = [
-            {"id": number, "x": place["x"] + share * place["width"], "y": place["y"] + 80}
-            for number, share in enumerate(shares)
-        ]
-        screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
+    touch = fingers(person)
     began, ended = axis(person)
     touch("touchStart", 0.25, 0.75)
     for spread in (0.05, 0.1, 0.15, 0.2):

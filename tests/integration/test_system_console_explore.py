@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import pytest
 from browser import Person
-from charts import drawn, until_figures
+from charts import axis, drawn, fingers, plot, shown_s, until_figures
 from devices import new_id, now_ms
 from harness import Stack, reading, wait_until
 from playwright.sync_api import expect
@@ -21,34 +22,55 @@ SENSORS = [
 ]
 
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
-_DIFFERENT = """async (encoded) => {
+_READ_BACK = """async (encoded) => {
     const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
     const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-    const canvas = new OffscreenCanvas(image.width, image.height);
-    canvas.getContext("2d").drawImage(image, 0, 0);
     const seen = document.querySelector(".explored canvas");
-    if (image.width !== seen.width || image.height !== seen.height) return -1;
-    const dataOf = (one) => one.getContext("2d").getImageData(0, 0, image.width, image.height).data;
-    const [saved, shown] = [dataOf(canvas), dataOf(seen)];
-    const seenPart = (data, place, part) => (data[place + part] * data[place + 3]) / 255;
-    const differs = (place) => saved[place + 3] !== shown[place + 3]
-        || [0, 1, 2].some((part) => Math.abs(seenPart(saved, place, part) - seenPart(shown, place, part)) > 2);
-    let count = 0;
-    for (let place = 0; place < shown.length; place += 4) if (differs(place)) count += 1;
-    return count;
+    const [saved, page] = [image, seen].map(() => new OffscreenCanvas(image.width, image.height).getContext("2d"));
+    saved.drawImage(image, 0, 0);
+    page.fillStyle = getComputedStyle(seen.closest(".panel")).backgroundColor;
+    page.fillRect(0, 0, image.width, image.height);
+    page.drawImage(seen, 0, 0);
+    const differing = (left, top, width, height) => {
+        const [one, other] = [saved, page].map((context) => context.getImageData(left, top, width, height).data);
+        let count = 0;
+        for (let place = 0; place < one.length; place += 4) {
+            if ([0, 1, 2, 3].some((part) => Math.abs(one[place + part] - other[place + part]) > 2)) count += 1;
+        }
+        return count;
+    };
+    const below = image.height - seen.height;
+    return {
+        wider: image.width - seen.width,
+        below,
+        chart: differing(0, 0, image.width, seen.height),
+        legend: below > 0 ? differing(0, seen.height, image.width, below) : 0,
+        edge: below > 0 ? differing(image.width - 6, seen.height, 6, below) : 0,
+    };
 }"""
-"""How many pixels of a file with a picture are not as opaque, or not of the colour, of those of the chart; -1 if it has
-another size. A canvas keeps a colour times its opacity, so a difference of two is one of rounding."""
+"""Compares a file with a picture to the chart on the ground of the page, in pixels: how much wider and higher it is;
+how many differ in the chart's part, in the part below, and at the right edge of that one. A canvas keeps a colour times
+its opacity, so a difference of two is one of rounding."""
+
+_KEEP_TEXTS = """() => {
+    window.written = [];
+    const fill = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+        if (!this.canvas.isConnected) window.written.push(text);
+        return fill.call(this, text, ...place);
+    };
+}"""
+"""Keeps what is written on canvases that are not in the page."""
 
 
-def a_mock(stack: Stack, made: list[str]) -> str:
-    """A running mock with two sensors of different units in a zone, and a pump."""
+def a_mock(stack: Stack, made: list[str], sensors: list[dict[str, Any]] = SENSORS) -> str:
+    """A running mock with sensors of different units in a zone, and a pump."""
     esp_id = new_id()
     body = {
         "esp_id": esp_id,
         "firmware": "b",
         "zone_id": "explored",
-        "sensors": SENSORS,
+        "sensors": sensors,
         "actuators": [{"gpio": 25, "actuator_type": "pump"}],
     }
     with stack.sign_in() as rest:
@@ -56,7 +78,8 @@ def a_mock(stack: Stack, made: list[str]) -> str:
         made.append(esp_id)
         latest = {"esp_id": esp_id}
         wait_until(
-            lambda: len(rest.get("/api/v1/sensors/latest", params=latest).json()["items"]) == 2, "both sensors sent"
+            lambda: len(rest.get("/api/v1/sensors/latest", params=latest).json()["items"]) == len(sensors),
+            "each has sent",
         )
         url = f"/api/v1/actuators/{esp_id}/25"
         wait_until(lambda: rest.get(url).status_code == 200, "the pump was reported")
@@ -279,16 +302,100 @@ def test_what_the_api_leaves_out_of_a_time_is_told_beside_the_marks(operator: Pe
     expect(alarms).not_to_have_count(2)
 
 
-def test_the_picture_of_what_is_seen_is_the_chart_that_is_seen(operator: Person, console_stack: Stack):
+@pytest.mark.parametrize(("width", "colours"), [(1440, "light"), (390, "dark")])
+def test_the_picture_of_what_is_seen_is_the_chart_with_its_time_and_the_names_of_its_lines(
+    make_person: Callable[..., Person], console_stack: Stack, width: int, colours: str
+):
     """With a mark: what happened comes after the line."""
     ended = now_ms() // MINUTE_MS * MINUTE_MS + 10 * MINUTE_MS
     esp_id = a_device(console_stack, ended)
     with console_stack.sign_in() as rest:
         too_warm(console_stack, rest, esp_id, 1)
-    operator.open("explore", f"{HOUR_MS}-{ended}", f"{esp_id},4,ds18b20,")
-    wait_until(lambda: drawn(operator, 0.0, 1.0, "--warn", 20) > 20, "the mark is drawn")
-    wait_until(lambda: drawn(operator, 0.0, 1.0) > 50, "the line is drawn")
-    with operator.page.expect_download() as picture:
-        operator.button("PNG").click()
+    person = make_person(width=width, colours=colours).sign_in()
+    person.open("explore", f"{HOUR_MS}-{ended}-before", f"{esp_id},4,ds18b20,")
+    wait_until(lambda: drawn(person, 0.0, 1.0, "--warn", 20) > 20, "the mark is drawn")
+    wait_until(lambda: drawn(person, 0.0, 1.0) > 50, "the line is drawn")
+    person.page.evaluate(_KEEP_TEXTS)
+    with person.page.expect_download() as picture:
+        person.button("PNG").click()
     encoded = base64.b64encode(picture.value.path().read_bytes()).decode()
-    assert operator.page.evaluate(_DIFFERENT, encoded) == 0, "pixels that differ from the chart's"
+    found = person.page.evaluate(_READ_BACK, encoded)
+    assert (found["wider"], found["chart"], found["edge"]) == (0, 0, 0), "the chart as it is, and no text cut"
+    assert found["below"] >= 3 * 20, "a row for the time and one for each line"
+    assert found["legend"] > 500, "pixels of letters and of samples of the lines"
+    name = f"ds18b20 on gpio 4 ({esp_id})"
+    zone = person.page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+    written = " ".join(person.page.evaluate("window.written"))
+    lines = f"times of {zone} {name} (°C) {name}, before (°C)"
+    assert re.fullmatch(rf"\d+ \w+ \d{{4}}.* to \d+ \w+ \d{{4}}.*, {re.escape(lines)}", written), written
+
+
+def test_fingers_drag_and_stretch_what_is_explored_and_its_address_follows(
+    make_person: Callable[..., Person], console_stack: Stack
+):
+    ended = now_ms() // MINUTE_MS * MINUTE_MS
+    esp_id = a_device(console_stack, ended)
+    person = make_person(width=390).sign_in().open("explore", f"{HOUR_MS}-{ended}", f"{esp_id},4,ds18b20,")
+    expect(person.page.locator(".chart figcaption")).to_contain_text("3 points; lowest 22 °C")
+    touch = fingers(person)
+    touch("touchStart", 0.25)
+    for share in (0.4, 0.6, 0.75):
+        touch("touchMove", share)
+    touch("touchEnd")
+    wait_until(lambda: axis(person)[1] == pytest.approx(ended - HOUR_MS / 2, abs=MINUTE_MS), "half an hour earlier")
+    expect(person.page.locator(".chart figcaption")).to_contain_text("highest 35.5 °C")
+    dragged = axis(person)
+    expect(person.page).to_have_url(re.compile(rf"#/explore/\d+-{dragged[1]:.0f}/{esp_id}"))
+    touch = fingers(person)
+    touch("touchStart", 0.25, 0.75)
+    for spread in (0.05, 0.1, 0.15, 0.2):
+        touch("touchMove", 0.25 - spread, 0.75 + spread)
+    touch("touchEnd")
+    wait_until(lambda: shown_s(person) == pytest.approx(3600 * 0.5 / 0.9, abs=30), "the chart is stretched")
+    began, until = axis(person)
+    assert began + 0.05 * (until - began) == pytest.approx(dragged[0] + 0.25 * HOUR_MS, abs=MINUTE_MS)
+    other = make_person().sign_in().open(person.page.url.partition("#/")[2])
+    expect(other.page.locator(".chart canvas")).to_be_visible()
+    assert axis(other) == (began, until)
+    person.button("Back").click()
+    wait_until(lambda: axis(person) == dragged, "the time before")
+
+
+def test_a_double_click_leads_what_is_explored_back_to_the_time_before(operator: Person, console_stack: Stack):
+    ended = now_ms() // MINUTE_MS * MINUTE_MS
+    esp_id = a_device(console_stack, ended)
+    page = operator.open("explore", f"{HOUR_MS}-{ended}", f"{esp_id},4,ds18b20,").page
+    expect(page.locator(".chart figcaption")).to_contain_text("3 points; lowest 22 °C")
+    place = plot(operator)
+    page.mouse.move(place["x"] + 0.25 * place["width"], place["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(place["x"] + 0.75 * place["width"], place["y"] + 60, steps=5)
+    page.mouse.up()
+    wait_until(lambda: shown_s(operator) == pytest.approx(1800, abs=30), "half of the hour")
+    place = plot(operator)
+    page.mouse.dblclick(place["x"] + 0.5 * place["width"], place["y"] + 50)
+    wait_until(lambda: axis(operator) == (ended - HOUR_MS, ended), "the hour again")
+    expect(page).to_have_url(re.compile(f"#/explore/{HOUR_MS}-{ended}/{esp_id}"))
+
+
+def test_a_third_unit_is_left_out_with_a_note_until_another_unit_makes_room(
+    operator: Person, console_stack: Stack, made_mocks: list[str]
+):
+    light = {"gpio": 6, "sensor_type": "light", "base_value": 900.0, "unit": "lx", "interval_s": 0.5}
+    esp_id = a_mock(console_stack, made_mocks, [*SENSORS, light])
+    page = operator.open("explore", str(HOUR_MS)).page
+    page.get_by_label("Search name, type, zone or device").fill(esp_id)
+    fitting = page.get_by_role("group", name="Matching sensors").get_by_role("button")
+    for kind in ("ds18b20", "sht31_humidity", "light"):
+        fitting.filter(has_text=kind).click()
+    note = page.get_by_text("A chart has room for two units; sensors with a third one are left out.")
+    chart = page.get_by_role("img", name="Values of the chosen sensors")
+    expect(note).to_be_visible()
+    expect(chart.locator(".u-axis")).to_have_count(3)
+    labels = chart.locator(".u-legend .u-label")
+    expect(labels).to_have_count(1 + 2 * 3)
+    expect(labels.filter(has_text="(lx)")).to_have_count(0)
+    page.get_by_role("button", name=f"sht31_humidity on gpio 5 {esp_id}").click()
+    expect(note).to_have_count(0)
+    expect(labels.filter(has_text="(lx)")).to_have_count(3)
+    expect(labels.filter(has_text="(%RH)")).to_have_count(0)

@@ -1,4 +1,7 @@
-"""Reads a chart of the console: its axis, the figures of its legend, and the pixels of its lines and bands."""
+"""Reads a chart of the console: its axis, the figures of its legend, and the pixels of its lines and bands; and puts
+fingers on it."""
+
+from collections.abc import Callable
 
 from browser import Person
 from harness import wait_until
@@ -88,6 +91,23 @@ def plot(person: Person) -> dict[str, float]:
         }"""
     )
     return found
+
+
+def fingers(person: Person) -> Callable[..., None]:
+    """`touch(kind, *shares)` sends what a touch screen sends: touchStart, touchMove or touchEnd, with a finger at each
+    share of the chart's width."""
+    place = plot(person)
+    screen = person.page.context.new_cdp_session(person.page)
+    screen.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+
+    def touch(kind: str, *shares: float) -> None:
+        points = [
+            {"id": number, "x": place["x"] + share * place["width"], "y": place["y"] + 80}
+            for number, share in enumerate(shares)
+        ]
+        screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    return touch
 
 
 def figures(person: Person, at_ms: float) -> dict[str, str]:

@@ -22,6 +22,14 @@ def node() -> str | None:
     return shutil.which("node") or shutil.which("nodejs")
 
 
+def printed(script: str, **given: Any) -> Any:
+    """The JSON that a script prints, which has `given` and may import from "./core/…"."""
+    command = [str(node()), "--input-type=module", "-e", f"const given = {json.dumps(given)};\n{script}"]
+    done = subprocess.run(command, cwd=console_files.FOLDER, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def called(module: str, calls: list[list[Any]], folder: Path, language: str = "en") -> list[Any]:
     """The answer to each call, which is a function's name and its arguments. module: of core/, such as series.js.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_module import called, node
+from console_module import called, node, printed
 
 pytestmark = pytest.mark.servers  # they start node
 
@@ -46,6 +46,23 @@ def test_sensors_are_found_by_name_type_zone_and_device(ask):
     assert [len(found) for found in ask(*script)] == list(texts.values())
     [named] = ask(["matching", sensors, "house tank", zones, {"ESP_A": "House 1"}])
     assert [one["name"] for one in named] == ["Tank 1"]
+
+
+def test_a_text_is_broken_between_words_and_in_one_that_is_too_wide(missing: Callable[..., Any]):
+    if node() is None:
+        missing("node", "node is not installed")
+    script = """
+    import { wrapped } from "./core/wrapped.js";
+    console.log(JSON.stringify(given.cases.map(([text, most]) => wrapped(text, most, ({ length }) => length))));
+    """
+    cases = [["ab cd ef", 5], ["a bb  cccccc d", 3], ["", 3], ["xyz", 0], ["Gewächshaustemperaturfühler Ost", 20]]
+    assert printed(script, cases=cases) == [
+        ["ab cd", "ef"],
+        ["a", "bb", "ccc", "ccc", "d"],
+        [],
+        ["x", "y", "z"],
+        ["Gewächshaustemperatu", "rfühler Ost"],
+    ]
 
 
 def test_a_file_has_times_in_utc_and_runs_no_formula(ask):

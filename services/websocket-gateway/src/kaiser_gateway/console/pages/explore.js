@@ -5,12 +5,14 @@ import { hasNewSensor, sensorKey } from "../core/overview.js";
 import { LONGEST_MS, MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
 import { namesByDevice, sensorName, zonesByDevice } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
+import { dateTime, zoneName } from "../core/times.js";
 import { Chart } from "../ui/chart.js";
 import { download } from "../ui/download.js";
 import { CheckField, Field } from "../ui/form.js";
 import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Empty, Head, Panel, ProblemNotice } from "../ui/parts.js";
+import { withLegend } from "../ui/picture.js";
 import { link } from "../ui/route.js";
 import { historyOf, inWords } from "./history.js";
 import { RangeButtons, SPANS } from "./range.js";
@@ -74,7 +76,7 @@ export function Explore({ parts }) {
   return html`
     <${Head} title=${t("common.explore")}>
       <button type="button" disabled=${!series.length} onClick=${() => download(new Blob([toCsv(series)], { type: "text/csv" }), "kaiser.csv")}>CSV</button>
-      <button type="button" disabled=${!series.length} onClick=${savePicture}>PNG</button>
+      <button type="button" disabled=${!series.length} onClick=${() => savePicture(lines, axis)}>PNG</button>
     <//>
     <${ProblemNotice} problem=${known.problem ?? loaded.problem ?? happened.problem} onRetry=${() => { known.reload(); loaded.reload(); happened.reload(); }} />
     <${Panel} title=${t("common.sensors")}>
@@ -189,6 +191,8 @@ function drawn(loaded, { byKey, zones, names }, axis, spanMs) {
   });
 }
 
-function savePicture() {
-  document.querySelector(".explored canvas").toBlob((blob) => download(blob, "kaiser.png"));
+function savePicture(lines, [fromMs, toMs]) {
+  const span = t("explore.from_to_in", { from: dateTime(fromMs), to: dateTime(toMs), zone: zoneName() });
+  const named = lines.map(({ name, unit, colour, ghost }) => ({ text: unit ? `${name} (${unit})` : name, colour, ghost }));
+  withLegend(document.querySelector(".explored canvas"), span, named).toBlob((blob) => download(blob, "kaiser.png"));
 }

@@ -110,7 +110,7 @@ function seriesOf(line, index, scale) {
 const timeLabels = (plot, times, axis, space, step) => times.map((seconds) => axisTime(seconds, step));
 
 /** A custom property of the theme that is in force now. */
-function cssColour(name, alpha = 1) {
+export function cssColour(name, alpha = 1) {
   const probe = document.createElement("span");
   probe.style.color = alpha === 1 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${alpha * 100}%, transparent)`;
   document.body.append(probe);

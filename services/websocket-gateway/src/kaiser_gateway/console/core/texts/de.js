@@ -454,6 +454,7 @@ export default {
   "explore.chart": "Diagramm",
   "explore.choose_a_sensor_above": "Wählen Sie oben einen Sensor.",
   "explore.earlier_marks_are_left_out": { one: "{n} früheres Zeichen ist ausgelassen.", other: "{n} frühere Zeichen sind ausgelassen." },
+  "explore.from_to_in": "{from} bis {to}, Zeiten: {zone}",
   "explore.from_until": "{message}, bis {end}",
   "explore.kaiser_started": "Kaiser {version} gestartet: {it}",
   "explore.mark_alarms_stops_commands_and": "Alarme, Not-Halte, Befehle und Starts von Kaiser kennzeichnen",

@@ -454,6 +454,7 @@ export default {
   "explore.chart": "Chart",
   "explore.choose_a_sensor_above": "Choose a sensor above.",
   "explore.earlier_marks_are_left_out": { one: "{n} earlier mark is left out.", other: "{n} earlier marks are left out." },
+  "explore.from_to_in": "{from} to {to}, times of {zone}",
   "explore.from_until": "{message}, until {end}",
   "explore.kaiser_started": "Kaiser {version} started: {it}",
   "explore.mark_alarms_stops_commands_and": "Mark alarms, stops, commands and starts of Kaiser",
