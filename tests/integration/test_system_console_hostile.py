@@ -370,9 +370,10 @@ SHOWN_FILTERS = {
     "actuators": ("zone_id", "actuator_type"),
     "alarms": ("kind", "source", "zone_id"),
     "alarm-statistics": (),
+    "rejected": (),
 }
 """By list, the filters of its address that it shows as they are."""
-CHOSEN_FILTERS = ("state", "shown", "severity", "by", "span", "to")
+CHOSEN_FILTERS = ("state", "shown", "severity", "group", "by", "span", "to")
 """Filters that have some values only; a list shows none of the others."""
 KEEP_TOASTS = """() => {
     window.said = "";

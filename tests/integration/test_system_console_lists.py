@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 
 from browser import Person
-from devices import heartbeat, now_ms, of_device
+from devices import heartbeat, new_id, now_ms, of_device
 from harness import Message, Stack, reading, wait_until
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 LATEST, ACTUATORS, ALARMS = "/api/v1/sensors/latest", "/api/v1/actuators", "/api/v1/alarms"
 PINS = 40
@@ -126,6 +126,87 @@ def test_an_empty_list_of_alarms_that_is_narrowed_does_not_say_that_all_is_well(
         operator.open("alarms", *narrowed.split("/"))
         operator.says("No alarm fits this choice.")
         expect(operator.page.locator("main")).not_to_contain_text("Nothing is wrong")
+
+
+def headings(table: Locator) -> list[tuple[str, str]]:
+    """Each group of a table: its heading, and what stands under it."""
+    found: list[list[str]] = table.evaluate(
+        """(table) => [...table.tBodies].map((body) =>
+            [body.querySelector("tr.group")?.textContent ?? "", body.textContent])"""
+    )
+    return [(heading, text) for heading, text in found]
+
+
+def test_alarms_rules_mocks_and_rejected_messages_stand_under_their_zones_and_the_others_last(
+    operator: Person, console_stack: Stack, made_mocks: list[str], make_person: Callable[..., Person]
+):
+    placed, loose = new_id(), new_id()
+    zone, name = f"hall-{placed[-6:].lower()}", f"Hall {placed[-6:]}"
+    sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
+    rules = []
+    with console_stack.sign_in() as rest:
+        rest.post("/api/v1/zones", json={"zone_id": zone, "name": name}).raise_for_status()
+        for esp_id, where in ((placed, {"zone_id": zone}), (loose, {})):
+            made_mocks.append(esp_id)
+            mock = {"esp_id": esp_id, "firmware": "b", "sensors": [sensor], **where}
+            rest.post("/api/v1/debug/mock-esp", json=mock).raise_for_status()
+            rest.put(f"/api/v1/alarms/limits/{esp_id}/4/ds18b20", json={"hi": 5}).raise_for_status()
+            limit = {
+                "type": "sensor_threshold",
+                "esp_id": esp_id,
+                "gpio": 4,
+                "sensor_type": "ds18b20",
+                "operator": ">",
+                "value": 99,
+            }
+            rule = {
+                "name": f"Rule of {esp_id}",
+                "conditions": [{"type": "compound", "operator": "AND", "conditions": [limit]}],
+                "actions": [{"type": "notification", "message": "hot", "severity": "info"}],
+            }  # fmt: skip
+            rules.append(rest.post("/api/v1/logic/rules", json=rule).raise_for_status().json()["rule_id"])
+            query = {"esp_id": esp_id}
+            wait_until(lambda of=query: rest.get(ALARMS, params=of).json()["items"], "its alarm is raised", 240.0)
+            console_stack.publish([Message(f"kaiser/god/esp/{esp_id}/sensor/4/data", b"{'raw': 12")])
+            wait_until(lambda of=query: rest.get("/api/v1/rejected", params=of).json()["items"], "one is rejected")
+        device = f"/api/v1/esp/devices/{placed}"
+        wait_until(lambda: rest.get(device).json()["zone_id"] == zone, "the device is in its zone")
+    operator.begin_again()  # so that it reads the name of the zone
+    lists = {
+        "alarms": "Alarms, newest first",
+        "rules": "Rules",
+        "mocks": "Mock devices",
+        "rejected": "Rejected messages, newest first",
+    }
+    for page, label in lists.items():
+        table = operator.open(page).page.get_by_role("table", name=label)
+        expect(table.get_by_role("row").filter(has_text=placed).first).to_be_visible()
+        expect(table.get_by_role("row").filter(has_text=loose).first).to_be_visible()
+        wait_until(lambda of=table: name in dict(headings(of)), f"{page}: the name of the zone is known")
+        found = headings(table)
+        assert [heading for heading, text in found if placed in text] == [name], page
+        assert (found[-1][0], loose in found[-1][1]) == ("No zone", True), page
+
+    for page in ("alarms", "rejected"):
+        table = operator.open(page).page.get_by_role("table", name=lists[page])
+        switch = operator.page.get_by_label("Group by zone")
+        expect(switch).to_be_checked()
+        switch.press("Space")
+        expect(table.locator("tr.group")).to_have_count(0)
+        expect(operator.page).to_have_url(re.compile(f"#/{page}/group=none$"))
+        operator.page.reload()
+        expect(table.get_by_role("row").filter(has_text=placed).first).to_be_visible()
+        expect(table.locator("tr.group")).to_have_count(0)
+        phone = make_person(width=390, colours="dark").sign_in().open(page, "group=none")
+        switch = phone.page.get_by_label("Group by zone")
+        expect(switch).not_to_be_checked()
+        switch.check()
+        expect(phone.page.locator("tr.group").first).to_be_visible()
+        assert phone.accessibility() == []
+        assert phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    with console_stack.sign_in() as rest:
+        for rule_id in rules:
+            rest.delete(f"/api/v1/logic/rules/{rule_id}").raise_for_status()
 
 
 def test_the_figures_of_alarms_have_a_page_with_links_and_a_file(

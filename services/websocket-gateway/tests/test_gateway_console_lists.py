@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_module import called, node
+from console_module import called, node, printed
 from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE
 from kaiser_gateway.http import console_files
 
@@ -22,6 +22,14 @@ def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     if node() is None:
         missing("node", "node is not installed")
     return lambda module, *calls: called(module, [list(call) for call in calls], tmp_path)
+
+
+@pytest.fixture
+def answered(missing: Callable[..., Any]) -> Callable[..., Any]:
+    """`answered(script, **given)`: the JSON that a script prints."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return printed
 
 
 def test_an_address_of_a_list_shows_the_same_elsewhere(ask):
@@ -88,6 +96,19 @@ def test_an_empty_list_of_alarms_says_that_all_is_well_only_if_nothing_narrows_i
         *[({**every, name: "x", "shown": "all"}, "No alarm fits this choice.") for name in every],
     ]
     assert ask("alarms.js", *(["emptyText", filters] for filters, _ in cases)) == [text for _, text in cases]
+
+
+def test_groups_stand_by_name_or_as_their_first_rows_do_and_what_has_none_comes_last(answered: Callable[..., Any]):
+    script = """
+    import { inGroups } from "./core/groups.js";
+    const rows = [[1, "b"], [2, null], [3, "a"], [4, "b"], [5, ""]];
+    const groups = (order) => inGroups(rows, ([, name]) => name, order);
+    const shown = (order) => groups(order).map((group) => [group.name, group.rows.map(([row]) => row)]);
+    console.log(JSON.stringify([shown(), shown("rows")]));
+    """
+    by_name, by_rows = answered(script)
+    assert by_name == [["a", [3]], ["b", [1, 4]], ["", [2, 5]]]
+    assert by_rows == [["b", [1, 4]], ["a", [3]], ["", [2, 5]]]
 
 
 def test_the_list_of_actuators_knows_the_form_of_their_types():

@@ -42,6 +42,9 @@ function everyZone(zones, devices) {
 
 export const nameOfZone = ({ zoneNames }, zoneId) => zoneNames.get(zoneId) ?? zoneId;
 
+/** The name of the zone that a device is in, "" for none. */
+export const zoneOfDevice = (directory, espId) => nameOfZone(directory, directory.devices.get(espId)?.zone_id) ?? "";
+
 export const actuatorKey = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
 
 export const deviceName = ({ devices }, espId) => devices.get(espId)?.name || espId;
@@ -67,7 +70,7 @@ export function zonesByDevice(overview) {
 
 /** Where a thing is: "North house, Greenhouse 1". */
 export const whereOf = (directory, espId) =>
-  [nameOfZone(directory, directory.devices.get(espId)?.zone_id), deviceName(directory, espId)].filter(Boolean).join(", ");
+  [zoneOfDevice(directory, espId), deviceName(directory, espId)].filter(Boolean).join(", ");
 
 /** A sensor of a rule: the known one, also where the rule gives neither type nor address and only one fits. */
 export function sensorOf({ sensors }, { esp_id: espId, gpio, sensor_type: type, address }) {

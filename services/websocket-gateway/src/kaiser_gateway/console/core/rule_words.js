@@ -1,8 +1,8 @@
-/** Rules in words, and the names that are suggested for a rule and its alarms; pure. */
+/** Rules in words, their zones, and the names that are suggested for a rule and its alarms; pure. */
 
 import { kindText } from "./sentences.js";
 import { durationText } from "./durations.js";
-import { actuatorName, actuatorKey, deviceName, sensorName, sensorOf } from "./names.js";
+import { actuatorName, actuatorKey, deviceName, sensorName, sensorOf, zoneOfDevice } from "./names.js";
 import { t, word } from "./texts.js";
 
 const COMPARED = {
@@ -79,6 +79,13 @@ function alarmText({ do: what, name, severity, clear_when_false: ends }) {
   if (what !== "raise") return name ? t("rule_words.clear_the_alarm_named", { name }) : t("rule_words.clear_the_alarm");
   const values = { severity: word(severity) };
   return ends ? t("rule_words.raise_an_alarm_until_over", values) : t("rule_words.raise_an_alarm", values);
+}
+
+/** The zones of the devices that a rule names, "" for none: "North house, South house". */
+export function zonesOfRule({ conditions, actions }, directory) {
+  const devicesOf = (part) => [part.esp_id, ...[...part.conditions ?? [], ...part.actions ?? []].flatMap(devicesOf)];
+  const zones = new Set([...conditions, ...actions].flatMap(devicesOf).map((espId) => zoneOfDevice(directory, espId)));
+  return [...zones].filter(Boolean).sort((one, other) => one.localeCompare(other)).join(", ");
 }
 
 const IN_ASCII = { ä: "ae", ö: "oe", ü: "ue", ß: "ss" };

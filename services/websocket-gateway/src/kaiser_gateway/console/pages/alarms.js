@@ -4,11 +4,12 @@ import { path } from "../core/api.js";
 import { emptyText } from "../core/alarms.js";
 import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
+import { zoneOfDevice } from "../core/names.js";
 import { alarmText, kindText } from "../core/sentences.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
-import { ZoneFilter, useFilters } from "../ui/filters.js";
-import { DeviceLink, SensorLink } from "../ui/names.js";
+import { GroupSwitch, ZoneFilter, isGrouped, useFilters } from "../ui/filters.js";
+import { DeviceLink, SensorLink, useDirectory } from "../ui/names.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -19,7 +20,7 @@ import { t, tx, word } from "../core/texts.js";
 const PATH = "/api/v1/alarms";
 const KINDS = { critical: "bad", warning: "warn", info: "info" };
 const STATES = { raised: "bad", acknowledged: "info", cleared: "good", closed: "idle" };
-const FILTERS = ["shown", "severity", "kind", "source", "zone_id"];
+const FILTERS = ["shown", "severity", "kind", "source", "zone_id", "group"];
 const ONE_OF_ITS_KIND = new Set(["kind", "source"]);
 
 export function Alarms({ parts }) {
@@ -29,8 +30,10 @@ export function Alarms({ parts }) {
   const [chosen, setChosen] = useState(null);
   const [shelving, setShelving] = useState(null);
   const now = useNow();
-  const query = { ...asQuery(filters), shown, limit: 100 };
+  const { group, ...narrowing } = filters;
+  const query = { ...asQuery(narrowing), shown, limit: 100 };
   const loaded = useLoaded(() => api.get(PATH, query), [filters]);
+  const directory = useDirectory();
   const [more, moreState] = useAction(async () => {
     const next = await api.get(PATH, { ...query, cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
@@ -48,10 +51,14 @@ export function Alarms({ parts }) {
         ${["critical", "warning", "info"].map((each) => html`<option key=${each} value=${each}>${word(each)}</option>`)}
       </select></label>
     <//>
-    <div class="filter-fields"><${ZoneFilter} value=${filters.zone_id} onChange=${change} /></div>
+    <div class="filter-fields">
+      <${ZoneFilter} value=${filters.zone_id} onChange=${change} />
+      <${GroupSwitch} ...${{ filters }} onChange=${change} />
+    </div>
     <${Narrowed} filters=${filters} change=${change} />
-    <${ListState} loaded=${loaded} count=${items.length} empty=${emptyText(filters)} />
-    <${Table} label=${t("alarms.alarms_newest_first")} rows=${items} keyOf=${(alarm) => alarm.alarm_id}
+    <${ListState} loaded=${loaded} count=${items.length} empty=${emptyText(narrowing)} />
+    <${Table} label=${t("alarms.alarms_newest_first")} rows=${items} keyOf=${(alarm) => alarm.alarm_id} groupOrder="rows"
+      groupOf=${isGrouped(filters) ? ({ esp_id: espId }) => zoneOfDevice(directory, espId) : null}
       columns=${columns({ now, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${AlarmDialog} alarm=${chosen} onClose=${() => setChosen(null)} />`}

@@ -1,11 +1,12 @@
 /** Mock devices: simulated ESP32s; one has a page of its own. */
 
 import { ago, number } from "../core/format.js";
+import { nameOfZone } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvery, useLoaded, useNow } from "../ui/hooks.js";
-import { ZoneField } from "../ui/names.js";
+import { ZoneField, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -28,6 +29,7 @@ function MockList() {
   const [limit, setLimit] = useState(100);
   const loaded = useLoaded(() => api.get(PATH, { limit }), [limit]);
   const now = useNow();
+  const directory = useDirectory();
   useEvery(ASK_EVERY_MS, loaded.reload);
   const mocks = loaded.data?.items ?? [];
   return html`
@@ -35,7 +37,8 @@ function MockList() {
       <button type="button" class="primary" onClick=${() => setAdding(true)}>${t("mocks.create_a_mock")}</button>
     <//>
     <${ListState} loaded=${loaded} count=${mocks.length} empty=${t("mocks.there_is_no_mock_device")} />
-    <${Table} label=${t("common.mock_devices")} rows=${mocks} keyOf=${(mock) => mock.esp_id} columns=${columns(now, loaded.reload)} />
+    <${Table} label=${t("common.mock_devices")} rows=${mocks} keyOf=${(mock) => mock.esp_id} groupOf=${(mock) => nameOfZone(directory, mock.zone_id)}
+      columns=${columns(now, loaded.reload)} />
     <${MoreButton} cursor=${limit < 1000 && loaded.data?.next_cursor} isBusy=${loaded.isLoading}
       onMore=${() => setLimit(1000)} />
     ${isAdding && html`<${CreateDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;

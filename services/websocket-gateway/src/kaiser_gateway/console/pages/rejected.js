@@ -1,10 +1,12 @@
 /** Rejected messages: why, what was in them, and a way to take them in after all. */
 
 import { NONE } from "../core/format.js";
+import { zoneOfDevice } from "../core/names.js";
+import { GroupSwitch, isGrouped, useFilters } from "../ui/filters.js";
 import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
-import { DeviceName } from "../ui/names.js";
+import { DeviceName, useDirectory } from "../ui/names.js";
 import { Head, ListState, Panel, ProblemNotice, Rejection } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -13,8 +15,12 @@ import { RejectedGroups } from "./rejected_groups.js";
 import { when } from "../ui/time.js";
 import { t } from "../core/texts.js";
 
-export function Rejected() {
+const FILTERS = ["group"];
+
+export function Rejected({ parts }) {
   const { api } = useApp();
+  const [filters, change] = useFilters("rejected", parts, FILTERS);
+  const directory = useDirectory();
   const [wanted, setWanted] = useState({});
   const [chosen, setChosen] = useState(null);
   const loaded = useLoaded(() => api.get("/api/v1/rejected", wanted), [wanted]);
@@ -44,8 +50,10 @@ export function Rejected() {
         <${TextField} label=${t("common.device")} name="esp_id" maxlength="32" problem=${loaded.problem} />
       </div>
     <//>
+    <div class="filter-fields"><${GroupSwitch} ...${{ filters }} onChange=${change} /></div>
     <${ListState} loaded=${loaded} count=${messages.length} empty=${t("rejected.nothing_was_rejected_in_the")} />
-    <${Table} label=${t("rejected.rejected_messages_newest_first")} rows=${messages} keyOf=${(message) => message.seq}
+    <${Table} label=${t("rejected.rejected_messages_newest_first")} rows=${messages} keyOf=${(message) => message.seq} groupOrder="rows"
+      groupOf=${isGrouped(filters) ? ({ esp_id: espId }) => zoneOfDevice(directory, espId) : null}
       columns=${columns(setChosen)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${FixDialog} message=${chosen} onDone=${() => {}} onClose=${() => setChosen(null)} />`}`;

@@ -1,7 +1,7 @@
 /** Rules: the list, their state, and their executions. */
 
 import { path } from "../core/api.js";
-import { actionsText, ruleText } from "../core/rule_words.js";
+import { actionsText, ruleText, zonesOfRule } from "../core/rule_words.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
@@ -34,7 +34,8 @@ function RuleList() {
       ${session.may("operator") && html`<a class="button primary" href=${link("rules", "new")}>${t("common.new_rule")}</a>`}
     <//>
     <${ListState} loaded=${loaded} count=${rules.length} empty=${t("rules.there_is_no_rule_a")} />
-    <${Table} label=${t("common.rules")} rows=${rules} keyOf=${(rule) => rule.rule_id} columns=${columns(loaded.reload, directory)} />
+    <${Table} label=${t("common.rules")} rows=${rules} keyOf=${(rule) => rule.rule_id} groupOf=${(rule) => zonesOfRule(rule, directory)}
+      columns=${columns(loaded.reload, directory)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     <${Panel} title=${t("rules.what_rules_did")}><${Executions} /><//>`;
 }

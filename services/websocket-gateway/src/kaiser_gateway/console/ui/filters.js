@@ -7,6 +7,8 @@ import { useDirectory } from "./names.js";
 import { link, partsOf } from "./route.js";
 import { t } from "../core/texts.js";
 
+const NOT_GROUPED = "none";
+
 /** `[filters, change]`: what the address of the list says, "" for no filter; `change({name: value})` is in it at once. */
 export function useFilters(page, parts, names) {
   const [filters, setFilters] = useState(() => filtersOf(parts, names));
@@ -35,6 +37,15 @@ export function ZoneFilter({ value, onChange }) {
   return html`<${SelectField} key=${zones.length} name="zone_id" label=${t("common.zone")} options=${options} value=${value}
     onChange=${({ target }) => onChange({ zone_id: target.value })} />`;
 }
+
+/** Whether a list, newest first, is grouped by zone: it is, unless its address has group=none. */
+export const isGrouped = ({ group }) => group !== NOT_GROUPED;
+
+export const GroupSwitch = ({ filters, onChange }) => html`
+  <label class="check">
+    <input type="checkbox" name="group" checked=${isGrouped(filters)}
+      onChange=${({ target }) => onChange({ group: target.checked ? "" : NOT_GROUPED })} /> <span>${t("filters.group_by_zone")}</span>
+  </label>`;
 
 /**
  * The choice of a type, typed in or chosen from those that are `known`. A list has things of exactly this type, so it is

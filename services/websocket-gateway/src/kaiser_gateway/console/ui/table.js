@@ -6,11 +6,11 @@ import { t } from "../core/texts.js";
 
 /**
  * `columns`: [{name, cell(row), class?}]; `keyOf(row)` names a row for drawing. `groupOf(row)`: the heading under which
- * a row stands; where no row has one there are none.
+ * a row stands; where no row has one there are none. `groupOrder`: that of the headings, as inGroups has it.
  */
-export function Table({ label, columns, rows, keyOf, groupOf = null }) {
+export function Table({ label, columns, rows, keyOf, groupOf = null, groupOrder = "name" }) {
   if (rows.length === 0) return null;
-  const groups = groupOf ? inGroups(rows, groupOf) : [{ name: "", rows }];
+  const groups = groupOf ? inGroups(rows, groupOf, groupOrder) : [{ name: "", rows }];
   const isGrouped = groups.some(({ name }) => name);
   return html`
     <table class="table">

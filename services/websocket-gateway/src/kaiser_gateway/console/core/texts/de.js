@@ -609,6 +609,7 @@ export default {
   "factory_workpiece.stations": "Stationen",
   "factory_workpiece.the_picture_cannot_be_shown": "Das Bild kann nicht gezeigt werden.",
   "factory_workpiece.workpiece": "Werkstück {id}",
+  "filters.group_by_zone": "Nach Zonen gruppieren",
   "filters.letters_digits_and": "Nur Buchstaben, Ziffern, _ . und -",
   "fix_dialog.check_it": "Prüfen",
   "fix_dialog.it_is_validated_as_if": "Sie wird geprüft, als wäre sie gerade angekommen, und gilt zu der Zeit als empfangen, zu der sie kam. Die abgelehnte Nachricht bleibt in der Liste.",

@@ -609,6 +609,7 @@ export default {
   "factory_workpiece.stations": "Stations",
   "factory_workpiece.the_picture_cannot_be_shown": "The picture cannot be shown.",
   "factory_workpiece.workpiece": "Workpiece {id}",
+  "filters.group_by_zone": "Group by zone",
   "filters.letters_digits_and": "Letters, digits, _ . and - only",
   "fix_dialog.check_it": "Check it",
   "fix_dialog.it_is_validated_as_if": "It is validated as if it had just arrived, and counts as received when it came. The rejected message stays in the list.",
