@@ -156,11 +156,70 @@ def test_seven_faults_at_once_are_each_known_and_named_in_their_time_and_reached
     person.leave()
 
 
-def send(rest: httpx.Client, mocks: list[str]) -> None:
+@pytest.mark.timeout(900)
+def test_what_is_not_known_says_so_in_lists_on_the_page_of_its_zone_and_where_a_rule_chooses(
+    make_person: Callable[..., Person], console_stack: Stack, made_mocks: list[str]
+):
+    """And a sensor that goes on sending does not, however long somebody chooses: the page's clock runs for minutes."""
+    mute, away, sound = mocks = [new_id() for _ in range(3)]
+    zone, url = f"wing-{mute[-6:].lower()}", "/api/v1/debug/mock-esp"
+    with console_stack.sign_in() as rest:
+        made_mocks += mocks
+        send(rest, mocks, zone_id=zone)
+        pumps = [f"/api/v1/actuators/{esp_id}/25" for esp_id in mocks]
+        wait_until(lambda: all(rest.get(pump).json().get("state") is False for pump in pumps), "the pumps are off")
+        rest.put(f"{url}/{mute}/faults", json={"silent": [4]}).raise_for_status()
+        rest.post(f"{url}/{away}/stop").raise_for_status()
+
+        def states() -> list[str]:
+            found = [rest.get("/api/v1/sensors/latest", params={"esp_id": esp_id}).json() for esp_id in mocks]
+            return [one["items"][0]["state"] for one in found]
+
+        wait_until(lambda: states() == ["silent", "offline", "known"], "what is known is so", 240.0)
+        wait_until(lambda: not rest.get(pumps[1]).json()["known"], "the state of the pump is not known")
+    value, state = "last known 22.5 °C, not known since", "last known off, not known since"
+    person = make_person()
+    person.page.clock.install()
+    page = person.sign_in().open("zones", zone).page
+    sensors, actuators = (page.get_by_role("table", name=name).get_by_role("row") for name in ("Sensors", "Actuators"))
+    for esp_id in (mute, away):
+        expect(sensors.filter(has_text=esp_id)).to_contain_text(value)
+    expect(actuators.filter(has_text=away)).to_contain_text(state)
+    for known in (sensors.filter(has_text=sound), actuators.filter(has_text=mute)):
+        expect(known).not_to_contain_text("last known")
+    person.open("actuators", f"zone_id={zone}")
+    expect(person.row(away)).to_contain_text(state)
+    expect(person.row(mute)).not_to_contain_text("last known")
+
+    person.open("rules", "new")
+    for esp_id in mocks:
+        page.get_by_role("combobox", name="Sensor").fill(esp_id)
+        option = page.get_by_role("option", name="ds18b20")
+        expect(option).to_contain_text("22.5 °C" if esp_id == sound else value)
+    page.clock.run_for(180_000)
+    expect(option).to_contain_text("22.5 °C")
+    expect(option).not_to_contain_text("last known")
+    page.get_by_role("combobox", name="Sensor").fill(mute)
+    page.get_by_role("option", name="ds18b20").click()
+    expect(page.locator(".picked")).to_contain_text(value)
+    actions = page.get_by_role("group", name="do this")
+    actions.locator("select").first.select_option("actuator_command")
+    page.get_by_role("combobox", name="Actuator").fill(away)
+    expect(page.get_by_role("option", name="pump")).to_contain_text(state)
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert person.accessibility() == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("combobox", name="Actuator").fill(mute)
+    expect(page.get_by_role("option", name="pump")).to_contain_text("off")
+    expect(page.get_by_role("option", name="pump")).not_to_contain_text("last known")
+
+
+def send(rest: httpx.Client, mocks: list[str], **fields: str) -> None:
     """Make mocks with a thermometer and a pump; each has sent often enough for its interval to be known."""
     sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
     for esp_id in mocks:
-        body = {"esp_id": esp_id, "firmware": "b", "sensors": [sensor], "actuators": [PUMP]}
+        body = {"esp_id": esp_id, "firmware": "b", "sensors": [sensor], "actuators": [PUMP], **fields}
         rest.post("/api/v1/debug/mock-esp", json=body).raise_for_status()
     for esp_id in mocks:
         query = {"esp_id": esp_id}

@@ -1,14 +1,12 @@
 """Names in place of ids, rules in words, and durations with units: the console's modules in Node, as tables."""
 
-import json
-import subprocess
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from console_module import called, node
-from kaiser_gateway.http import console_files
+from console_module import called, node, printed
 
 
 @pytest.fixture
@@ -17,6 +15,14 @@ def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     if node() is None:
         missing("node", "node is not installed")
     return lambda module, *calls: called(module, [list(call) for call in calls], tmp_path)
+
+
+@pytest.fixture
+def answered(missing: Callable[..., Any]) -> Callable[..., Any]:
+    """`answered(script, **given)`: the JSON that a script prints, which has `given` and imports from core/."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return printed
 
 
 @pytest.mark.parametrize(
@@ -60,13 +66,38 @@ console.log(JSON.stringify([
 """
 
 
-def test_a_sensor_without_a_configured_name_has_the_one_that_its_device_sends(missing: Callable[..., Any]):
-    if node() is None:
-        missing("node", "node is not installed")
-    command = [str(node()), "--input-type=module", "-e", SENT]
-    done = subprocess.run(command, cwd=console_files.FOLDER, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [["Tank", "East"], [None, "East"], True]
+def test_a_sensor_without_a_configured_name_has_the_one_that_its_device_sends(answered: Callable[..., Any]):
+    assert answered(SENT) == [["Tank", "East"], [None, "East"], True]
+
+
+OF_A_DIRECTORY = """
+import { actuatorChoices, sensorChoices, toDirectory } from "./core/names.js";
+import { zonesOfRule } from "./core/rule_words.js";
+const directory = toDirectory(given.overview);
+console.log(JSON.stringify({
+  choices: [...sensorChoices(directory), ...actuatorChoices(directory)].map(({ isKnown, value }) => [isKnown, value]),
+  zones: given.rules.map((rule) => zonesOfRule(rule, directory)),
+}));
+"""
+
+
+def test_a_rule_is_in_the_zones_of_all_devices_that_it_names(answered: Callable[..., Any]):
+    devices = [
+        {"esp_id": "ESP_A", "zone_id": "south"},
+        {"esp_id": "ESP_B", "zone_id": "north"},
+        {"esp_id": "ESP_C", "zone_id": None},
+    ]
+    zones = [{"zone_id": "north", "name": "North house"}]
+    overview = {"devices": devices, "sensors": [], "actuators": [], "zones": zones}
+
+    def rule(*of_conditions: str, of_actions: tuple[str, ...] = ()) -> dict[str, Any]:
+        conditions = [{"type": "compound", "conditions": [{"esp_id": esp_id}]} for esp_id in of_conditions]
+        actions = [{"type": "sequence", "actions": [{"esp_id": esp_id}]} for esp_id in of_actions]
+        return {"conditions": [*conditions, {"type": "time_window"}], "actions": [*actions, {"type": "delay"}]}
+
+    rules = [rule("ESP_A"), rule("ESP_A", of_actions=("ESP_B", "ESP_A")), rule("ESP_C", "ESP_D"), rule()]
+    found = answered(OF_A_DIRECTORY, overview=overview, rules=rules)
+    assert found["zones"] == ["south", "North house, south", "", ""]
 
 
 def test_a_device_is_called_by_its_name_unless_another_has_the_same(ask):
@@ -87,6 +118,36 @@ def test_a_search_finds_each_word_in_name_place_type_or_id(ask):
         ["East air", "West air"],
         ["West air"],
         [],
+    ]
+
+
+def test_a_picker_says_of_what_is_not_known_what_was_known_last_and_until_when(answered: Callable[..., Any]):
+    sensor = {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ds18b20", "value": 20.5, "unit": "°C"}
+    pump = {"esp_id": "ESP_A", "gpio": 25, "actuator_type": "pump", "value": 0}
+    overview = {
+        "devices": [{"esp_id": "ESP_A"}],
+        "sensors": [
+            {**sensor, "name": "a", "state": "known", "known_until": None},
+            {**sensor, "gpio": 5, "name": "b", "state": "silent", "known_until": 1_800_000_000_000},
+            {**sensor, "gpio": 6, "name": "c", "state": "offline", "known_until": None},
+        ],
+        "actuators": [
+            {**pump, "name": "a", "state": True, "known": True, "value": 1, "last_state": True},
+            {**pump, "gpio": 26, "name": "b", "state": None, "known": False, "last_state": False,
+             "known_until": 1_800_000_000_000},
+            {**pump, "gpio": 27, "name": "c", "state": None, "known": False, "last_state": None, "known_until": None},
+        ],
+    }  # fmt: skip
+    found = answered(OF_A_DIRECTORY, overview=overview, rules=[])["choices"]
+    since = found[1][1].partition(" not known since ")[2]
+    assert re.match(r"1[56] Jan 2027, \d\d:", since), since
+    assert found == [
+        [True, "20.5 °C"],
+        [False, f"last known 20.5 °C, not known since {since}"],
+        [False, "last known 20.5 °C, not known since then"],
+        [True, "on"],
+        [False, f"last known off, not known since {since}"],
+        [False, "no state was reported yet"],
     ]
 
 

@@ -38,8 +38,8 @@ export function openDirectory({ api, feed, session }) {
   return {
     current,
     reload,
-    /** A page names something. */
-    wanted: () => Date.now() - readAt > OLD_AFTER_MS && reload(),
+    /** A page names something, or shows what was read at most so long ago. */
+    wanted: (atMostMs = OLD_AFTER_MS) => Date.now() - readAt >= atMostMs && reload(),
   };
 }
 

@@ -53,6 +53,16 @@ export function actuatorState({ state, value }) {
 export const lastKnown = (text, untilMs) =>
   t("format.last_known_not_known_since", { text, it: untilMs ? dateTime(untilMs) : t("format.then") });
 
+/** What was known last of an actuator whose state is not known. */
+export function lastReported({ state, last_state: reported = null, value, known_until: until }) {
+  const last = state ?? reported;
+  if (last !== null) return lastKnown(actuatorState({ state: last, value }), until);
+  return until ? t("format.not_known_since", { until: dateTime(until) }) : t("format.no_state_was_reported_yet");
+}
+
+/** Whether the state of an actuator is known now. */
+export const isStateKnown = ({ known, state }) => known !== false && state !== null;
+
 /** JSON indented, or the text as it is when it is none. */
 export function pretty(text) {
   try {

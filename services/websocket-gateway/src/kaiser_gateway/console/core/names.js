@@ -1,12 +1,10 @@
 /** Names of devices, sensors, actuators and zones, in place of ids and gpios; pure. */
 
-import { actuatorState, sensorValue } from "./format.js";
-import { knowledgeOf } from "./known.js";
+import { actuatorState, isStateKnown, lastKnown, lastReported, sensorValue } from "./format.js";
 import { sensorKey } from "./overview.js";
 import { t, word } from "./texts.js";
 
 export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], zoneNames: new Map(), isLoaded: false };
-const NONE_OFFLINE = new Map();
 
 /** What an overview has, by key: {devices, sensors, actuators, zones: [{zone_id, name}] in their order, zoneNames, isLoaded}. */
 export function toDirectory({ devices, sensors, actuators, zones = [] }) {
@@ -88,17 +86,19 @@ export const sensorText = (directory, sensor) =>
 export const actuatorText = (directory, actuator) =>
   `${actuatorName(directory.actuators.get(actuatorKey(actuator)) ?? actuator)} (${whereOf(directory, actuator.esp_id)})`;
 
-/** What a picker of sensors offers: [{key, name, where, value, sensor}]. */
-export function sensorChoices(directory, nowMs) {
+/** What a picker of sensors offers: [{key, name, where, value, isKnown, sensor}]; values are as the server listed them. */
+export function sensorChoices(directory) {
   return [...directory.sensors.values()].map((one) => ({
     key: sensorKey(one),
     name: sensorName(one),
     where: whereOf(directory, one.esp_id),
-    value: knowledgeOf(one, NONE_OFFLINE, nowMs).state === "known" ? sensorValue(one) : t("names.not_known_now"),
+    ...valueNow((one.state ?? "known") === "known", () => sensorValue(one), () => lastKnown(sensorValue(one), one.known_until)),
     words: `${one.sensor_type} ${one.esp_id}`,
     sensor: { esp_id: one.esp_id, gpio: one.gpio, sensor_type: one.sensor_type, ...(one.address && { address: one.address }) },
   })).sort(byName);
 }
+
+const valueNow = (isKnown, now, last) => ({ isKnown, value: isKnown ? now() : last() });
 
 /** What a picker of actuators offers. */
 export function actuatorChoices(directory) {
@@ -106,7 +106,7 @@ export function actuatorChoices(directory) {
     key: actuatorKey(one),
     name: actuatorName(one),
     where: whereOf(directory, one.esp_id),
-    value: one.known === false ? t("names.not_known_now") : actuatorState(one),
+    ...valueNow(isStateKnown(one), () => actuatorState(one), () => lastReported(one)),
     words: `${one.actuator_type} ${one.esp_id}`,
     actuator: { esp_id: one.esp_id, gpio: one.gpio },
   })).sort(byName);

@@ -1,7 +1,6 @@
 /** The state of an actuator, live. */
 
-import { actuatorState, duration, lastKnown } from "../core/format.js";
-import { dateTime } from "../core/times.js";
+import { actuatorState, duration, isStateKnown, lastReported } from "../core/format.js";
 import { actuatorAfter, actuatorReported } from "../core/known.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
@@ -18,12 +17,10 @@ export function withEvents(actuator, batch) {
   }, actuator);
 }
 
-const isKnown = ({ known, state }) => known !== false && state !== null;
-
 /** The state, how long it has been on (with `nowMs`), or what was known last. */
 export function StateBadge({ actuator, nowMs = null }) {
   if (actuator.emergency === "active") return html`<${Badge} kind="bad">${t("actuator_parts.stopped")}<//>${lastReport(actuator)}`;
-  if (!isKnown(actuator)) {
+  if (!isStateKnown(actuator)) {
     return html`<${Badge} kind="warn">${t("common.not_known")}<//>${lastReport(actuator)}`;
   }
   const kind = actuator.state ? "good" : "idle";
@@ -35,13 +32,7 @@ function onFor({ state, on_since: since }, nowMs) {
   return html` <span class="quiet">${tx("actuator_parts.for", { it: duration(Math.max(0, Math.round((nowMs - since) / 1000))) })}</span>`;
 }
 
-function reportText({ state, last_state: reported = null, value, known_until: until }) {
-  const last = state ?? reported;
-  if (last !== null) return lastKnown(actuatorState({ state: last, value }), until);
-  return until ? t("actuator_parts.not_known_since", { until: dateTime(until) }) : t("actuator_parts.no_state_was_reported_yet");
-}
-
 function lastReport(actuator) {
-  if (isKnown(actuator)) return null;
-  return html`<span class="quiet block">${reportText(actuator)}</span>`;
+  if (isStateKnown(actuator)) return null;
+  return html`<span class="quiet block">${lastReported(actuator)}</span>`;
 }

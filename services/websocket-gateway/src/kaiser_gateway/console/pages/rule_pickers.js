@@ -3,11 +3,13 @@
 import { actuatorChoices, actuatorKey, actuatorText, sensorChoices, sensorOf, sensorText } from "../core/names.js";
 import { sensorKey } from "../core/overview.js";
 import { NumberField, TextField } from "../ui/form.js";
-import { html } from "../ui/html.js";
-import { useNow } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useEvery } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Picker } from "../ui/picker.js";
 import { t } from "../core/texts.js";
+
+const LOOK_AGAIN_EVERY_MS = 10_000;
 
 /** `field`: of rule_fields.js with kind "sensor" or "actuator". `onChange` gets what names it: esp_id, gpio and so on. */
 export function PartPicker({ field, item, onChange }) {
@@ -15,29 +17,35 @@ export function PartPicker({ field, item, onChange }) {
     ? html`<${SensorPicker} ...${{ field, item, onChange }} />` : html`<${ActuatorPicker} ...${{ field, item, onChange }} />`;
 }
 
+/** The directory, read again while somebody chooses, because it has the values of when it was read. */
+function useFreshDirectory() {
+  const { directory } = useApp();
+  useEvery(LOOK_AGAIN_EVERY_MS, () => directory.wanted(LOOK_AGAIN_EVERY_MS));
+  return useDirectory(LOOK_AGAIN_EVERY_MS);
+}
+
 function SensorPicker({ field, item, onChange }) {
-  const directory = useDirectory();
-  const now = useNow();
+  const directory = useFreshDirectory();
   const known = item.esp_id ? sensorOf(directory, item) : null;
   const chosen = item.esp_id ? (known ? sensorKey(known) : "typed") : null;
   return html`
     <div class="picker-place">
-      <${Picker} label=${field.label} choices=${sensorChoices(directory, now)} chosen=${chosen}
+      <${Picker} label=${field.label} choices=${sensorChoices(directory)} chosen=${chosen}
         chosenText=${item.esp_id ? sensorText(directory, item) : ""} empty=${t("common.no_sensor_has_sent_yet")}
         onChoose=${({ sensor }) => onChange({ sensor_type: null, address: null, ...sensor })} />
-      <${Typed} summary="A sensor that has not sent yet…" item=${item} onChange=${onChange} withType />
+      <${Typed} summary=${t("rule_pickers.a_sensor_that_has_not")} item=${item} onChange=${onChange} withType />
     </div>`;
 }
 
 function ActuatorPicker({ field, item, onChange }) {
-  const directory = useDirectory();
+  const directory = useFreshDirectory();
   const chosen = item.esp_id ? actuatorKey(item) : null;
   return html`
     <div class="picker-place">
       <${Picker} label=${field.label} choices=${actuatorChoices(directory)} chosen=${chosen}
         chosenText=${item.esp_id ? actuatorText(directory, item) : ""} empty=${t("common.no_actuator_is_known")}
         onChoose=${({ actuator }) => onChange(actuator)} />
-      <${Typed} summary="An actuator that is not known yet…" item=${item} onChange=${onChange} />
+      <${Typed} summary=${t("rule_pickers.an_actuator_that_is_not")} item=${item} onChange=${onChange} />
     </div>`;
 }
 

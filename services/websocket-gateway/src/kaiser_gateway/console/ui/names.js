@@ -8,10 +8,10 @@ import { useStore } from "./hooks.js";
 import { link } from "./route.js";
 import { t } from "../core/texts.js";
 
-/** The directory of names (core/names.js); empty until it is read. */
-export function useDirectory() {
+/** The directory of names (core/names.js), read at most so long ago; empty until it is read. */
+export function useDirectory(atMostMs = undefined) {
   const { directory } = useApp();
-  useEffect(() => { directory.wanted(); }, [directory]);
+  useEffect(() => { directory.wanted(atMostMs); }, [directory]);
   return useStore(directory.current);
 }
 

@@ -8,7 +8,7 @@ const MOST_SHOWN = 8;
 let count = 0;
 
 /**
- * `choices`: [{key, name, where, value, words?}]. `chosen`: the key, null for none. `chosenText`: of a choice that is not
+ * `choices`: [{key, name, where, value, isKnown?, words?}]; what is not known now has its value below the name. `chosen`: the key, null for none. `chosenText`: of a choice that is not
  * in the list. The list is open while nothing is chosen.
  */
 export function Picker({ label, choices, chosen, chosenText = "", onChoose, empty }) {
@@ -19,9 +19,12 @@ export function Picker({ label, choices, chosen, chosenText = "", onChoose, empt
     const text = known ? known.name : chosenText;
     return html`
       <div class="field">
-        <span class="field-label" id=${id}>${label}</span>
-        <button type="button" class="picked" aria-label=${t("picker.choose_another", { label, text })} onClick=${() => setOpen(true)}>
-          <span>${text}</span> ${known && html`<span class="quiet">${known.where}</span><strong>${known.value}</strong>`}
+        <span class="field-label" aria-hidden="true">${label}</span>
+        <button type="button" class="picked" onClick=${() => setOpen(true)}>
+          <span class="for-screen-readers">${label}: </span>
+          <span>${text}</span>${" "}
+          ${known && html`<span class="quiet">${known.where}</span> <${Value} ...${known} /> `}
+          <span class="for-screen-readers">${t("picker.choose_another")}</span>
         </button>
       </div>`;
   }
@@ -32,6 +35,9 @@ export function Picker({ label, choices, chosen, chosenText = "", onChoose, empt
   const close = chosen === null ? null : () => setOpen(false);
   return html`<${Search} ...${{ id, label, choices, chosen, choose, close, empty }} />`;
 }
+
+const Value = ({ value, isKnown = true }) =>
+  (isKnown ? html`<strong>${value}</strong>` : html`<span class="last-known">${value}</span>`);
 
 function Search({ id, label, choices, chosen, choose, close, empty }) {
   const [text, setText] = useState("");
@@ -60,7 +66,7 @@ function Search({ id, label, choices, chosen, choose, close, empty }) {
         ${shown.map((choice, index) => html`
           <li key=${choice.key} id=${`${id}-${index}`} role="option" class=${index === at ? "at" : ""}
             aria-selected=${String(choice.key === chosen)} onClick=${() => choose(choice)}>
-            <span>${choice.name}</span> <span class="quiet">${choice.where}</span> <strong>${choice.value}</strong>
+            <span>${choice.name}</span> <span class="quiet">${choice.where}</span> <${Value} ...${choice} />
           </li>`)}
       </ul>
       ${shown.length === 0 && html`<span class="quiet">${choices.length ? t("picker.nothing_fits") : empty}</span>`}
