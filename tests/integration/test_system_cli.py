@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,22 @@ def test_a_reading_that_is_sent_is_stored_or_its_reason_and_remedy_are_said(stac
     (item,) = wait_until(lambda: terminal.lines("rejected", "--device", esp_id, "--code", "5209"), "it is rejected")
     assert f"{item['seq']}: " in terminal.run("replay", str(item["seq"]), status=1).stderr
     assert any(one["count"] == 1 and one["code"] == 5209 for one in terminal.lines("rejected", "--groups"))
+
+
+def test_a_sensor_that_is_silent_shows_what_was_known_last_and_since_when_it_is_not(stack: Stack, terminal: Terminal):
+    (esp_id,) = stack.register(1)
+    at = time.time_ns() // 1_000_000
+    stack.publish([reading(esp_id, 4, at - number * 1000, 20.5) for number in range(5)])
+
+    def shown() -> str:
+        return terminal.run("sensors", "--device", esp_id).stdout
+
+    wait_until(lambda: "20.5 °C" in shown(), "its reading is stored")
+    said = re.compile(r"last known 20\.5 °C, not known since (?:\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d)")
+    since = wait_until(lambda: said.search(shown()), "it is silent", 240.0)
+    (item,) = terminal.lines("sensors", "--device", esp_id)
+    assert (item["state"], item["value"]) == ("silent", 20.5)
+    assert datetime.fromtimestamp(item["known_until"] / 1000, UTC).astimezone().strftime("%H:%M:%S") == since.group(1)
 
 
 def test_events_are_watched_and_resumed_where_they_stopped(stack: Stack, terminal: Terminal):

@@ -10,9 +10,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from kaiser_cli import output, servers, times
+from kaiser_cli.commands.sensors import value_now
 from kaiser_cli.commands.watch import line_of
 from kaiser_cli.main import cli
 from kaiser_client import Tokens, Watched
+from kaiser_common.contract.schemas.api.sensors import ReadingItem
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NOWHERE = "http://127.0.0.1:9"
@@ -166,6 +168,23 @@ def test_an_event_on_one_line():
     line = line_of(Watched("sensor_data", 0.0, 1, reading))
     assert line.split()[0] == "1970-01-01"
     assert line.split()[2:] == ["sensor_data", "ESP_1", "gpio", "4", "ds18b20", "21.5", "°C", "good"]
+
+
+def test_what_is_not_known_now_is_what_was_known_last_and_until_when():
+    until = int(datetime(2026, 1, 31, 11, 59, 30, tzinfo=UTC).timestamp() * 1000)
+    since = f"not known since {output.at(until)}"
+    seen = {"ts": until, "esp_id": "ESP_1", "gpio": 4, "sensor_type": "ds18b20", "unit": "°C", "data_source": "device"}
+    cases = [
+        ({"value": 20.5, "quality": "good"}, "20.5 °C"),
+        ({"value": 20.5, "quality": "good", "state": "known"}, "20.5 °C"),
+        ({"value": 20.5, "quality": "good", "state": "silent", "known_until": until}, f"last known 20.5 °C, {since}"),
+        ({"raw_value": 7.0, "quality": "stale", "state": "offline", "known_until": until}, f"last known 7 °C, {since}"),
+        ({"value": 20.5, "quality": "good", "state": "offline"}, "last known 20.5 °C, not known since then"),
+    ]
+    items = [ReadingItem.model_validate(seen | fields) for fields, _ in cases]
+    assert [value_now(item) for item in items] == [text for _, text in cases]
+    stale = {**seen, "value": 20.5, "quality": "stale", "state": "silent", "known_until": until}
+    assert line_of(Watched("sensor_data", 0.0, 1, stale)).endswith(f"last known 20.5 °C, {since}, silent")
 
 
 @pytest.mark.parametrize(

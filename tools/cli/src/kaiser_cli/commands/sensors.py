@@ -36,7 +36,7 @@ def sensors(esp_id: str | None, server: str | None, as_json: bool) -> None:
             one.gpio,
             one.sensor_type,
             names.get((one.esp_id, one.gpio, one.sensor_type, one.address), names.get(_without_address(one))),
-            value_of(one.value if one.value is not None else one.raw_value, one.unit),
+            value_now(one),
             one.quality if one.state is None else f"{one.quality}, {one.state}",
             one.address,
             at(one.ts),
@@ -53,6 +53,17 @@ def sensors(esp_id: str | None, server: str | None, as_json: bool) -> None:
 def value_of(value: float | None, unit: str | None) -> str:
     """A value with its unit."""
     return f"{cell(value)} {unit}" if unit and value is not None else cell(value)
+
+
+def value_now(one: ReadingItem) -> str:
+    """A value with its unit; of a sensor that is silent or offline what is known of it, and until when it was."""
+    value = value_of(one.value if one.value is not None else one.raw_value, one.unit)
+    return value if one.state in (None, "known") else last_known(value, one.known_until)
+
+
+def last_known(value: str, until_ms: int | None) -> str:
+    """The words for a value that is not known now: the last one, and until when it was."""
+    return f"last known {value}, not known since {at(until_ms) or 'then'}"
 
 
 def _without_address(one: ReadingItem) -> tuple[str, int, str, str]:

@@ -10,7 +10,7 @@ from kaiser_client.calls import system
 from kaiser_common.contract.schemas.event import EventType
 
 from kaiser_cli.asking import options, signed_in
-from kaiser_cli.commands.sensors import value_of
+from kaiser_cli.commands.sensors import last_known, value_of
 from kaiser_cli.completion import complete_device
 from kaiser_cli.output import at, cell, show_json
 
@@ -80,6 +80,9 @@ def _summary(event: Watched) -> str:
     data = event.data
     if event.type == "sensor_data":
         value = data.get("value") if data.get("value") is not None else data.get("raw_value")
-        return f"{value_of(value, data.get('unit'))} {data.get('quality', '')}"
+        shown = value_of(value, data.get("unit"))
+        if data.get("quality") == "stale":
+            return f"{last_known(shown, data.get('known_until'))}, {data.get('state') or 'silent'}"
+        return f"{shown} {data.get('quality', '')}"
     told = [f"{name} {cell(data[name])}" for name in _TELLING if data.get(name) is not None]
     return ", ".join(told)
