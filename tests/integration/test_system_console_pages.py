@@ -142,6 +142,22 @@ def test_a_command_is_confirmed_and_followed_to_its_end(operator: Person, mock: 
     expect(history.get_by_role("row").filter(has_text="command").first).to_contain_text("ON")
 
 
+def test_a_command_to_a_device_that_is_offline_is_refused_in_words_and_waits_where_that_is_chosen(
+    operator: Person, mock: str, console_stack: Stack
+):
+    with console_stack.sign_in() as rest:
+        rest.post(f"/api/v1/debug/mock-esp/{mock}/stop").raise_for_status()
+        wait_until(lambda: not rest.get(f"/api/v1/esp/devices/{mock}").json()["online"], "the device is offline")
+    operator.open("actuators", mock, "25").page.get_by_role("button", name=re.compile("^On")).first.click()
+    operator.dialog().get_by_role("button", name="Send ON").click()
+    told = operator.dialog().get_by_role("alert")
+    expect(told).to_contain_text(f"The device is offline. {mock} is offline; a command that is queued waits for it")
+    expect(told).not_to_contain_text("queue=")
+    operator.dialog().get_by_label("If the device is offline, keep the command for it").check()
+    operator.dialog().get_by_role("button", name="Send ON").click()
+    expect(operator.page.locator(".command-state")).to_contain_text("queued")
+
+
 def test_an_emergency_stop_is_told_on_every_page_until_it_is_cleared(operator: Person, mock: str):
     operator.open("rules").button("EMERGENCY STOP").click()
     operator.dialog().get_by_label("Reason").fill("water on the floor")
@@ -262,14 +278,6 @@ def test_a_page_asks_again_by_itself_while_the_server_is_not_ready(operator: Per
     assert len(refused) == 2
 
 
-COUNT = """() => {
-    window.counted = { clicks: 0, fields: new Set() };
-    addEventListener("click", (event) => { window.counted.clicks += event.isTrusted && event.detail ? 1 : 0; }, true);
-    addEventListener("input", ({ target }) => window.counted.fields.add(target), true);
-}"""
-"""Counted by the page itself: presses of the mouse, and fields into which something was typed."""
-
-
 def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(operator: Person, console_stack: Stack):
     [esp_id] = console_stack.register(1)
     place = f"East {esp_id[-4:]}"
@@ -279,7 +287,7 @@ def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(
         wait_until(lambda: rest.get("/api/v1/sensors/latest", params=of_it).json()["items"], "the reading is stored")
         rest.patch(f"/api/v1/sensors/{esp_id}/4/ds18b20", json={"name": place}).raise_for_status()
     page = operator.page
-    page.evaluate(COUNT)
+    operator.count()
     page.get_by_role("navigation").get_by_role("link", name="Rules").click()
     page.get_by_role("link", name="New rule").click()
     page.get_by_role("combobox", name="Sensor").fill(place)
@@ -293,7 +301,7 @@ def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(
     operator.button("Save").click()
     name = f"{place} over 30 °C for 1 min"
     expect(page.get_by_role("heading", name=name)).to_be_visible()
-    assert page.evaluate("() => [counted.clicks, counted.fields.size]") == [6, 2]
+    assert operator.counted() == (6, 2)
 
     rule_id = page.url.rsplit("/", 1)[-1]
     with console_stack.sign_in() as rest:

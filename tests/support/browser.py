@@ -41,6 +41,14 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+_COUNT = """() => {
+    window.counted = { clicks: 0, fields: new Set() };
+    addEventListener("click", (event) => { window.counted.clicks += event.isTrusted && event.detail ? 1 : 0; }, true);
+    addEventListener("input", ({ target }) => window.counted.fields.add(target), true);
+}"""
+"""Counted by the page itself: presses of the mouse, and fields into which something was typed."""
+
+
 class Person:
     """Somebody at the console of a stack. `troubles`: errors of the page, and what the content policy refused; `lost`:
     requests without an answer."""
@@ -121,6 +129,15 @@ class Person:
     def says(self, text: str | re.Pattern[str]) -> None:
         """Wait until the page shows a text."""
         expect(self.page.locator("body")).to_contain_text(text)
+
+    def count(self) -> None:
+        """Count from now on what `counted` tells, until the page is loaded again."""
+        self.page.evaluate(_COUNT)
+
+    def counted(self) -> tuple[int, int]:
+        """Clicks, and fields into which something was typed."""
+        clicks, fields = self.page.evaluate("() => [counted.clicks, counted.fields.size]")
+        return clicks, fields
 
     def screenshot(self, name: str) -> None:
         """Keep how the page looks, for somebody to look at."""

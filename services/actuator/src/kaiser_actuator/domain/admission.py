@@ -84,7 +84,7 @@ def check_reachable(device: DeviceRecord, request: CommandRequest) -> None:
         raise RpcError(
             409,
             Code.ESP_OFFLINE,
-            f"{device.esp_id} is offline: send the command with queue=true to wait for it",
+            f"{device.esp_id} is offline; a command that is queued waits for it",
             "esp_id",
         )
 
