@@ -129,6 +129,64 @@ def test_the_log_is_filtered_by_type_device_and_topic(operator: Person, console_
     operator.says("This is no topic filter")
 
 
+def test_the_log_is_narrowed_while_somebody_types_by_id_name_and_topic(operator: Person, console_stack: Stack):
+    one, other = console_stack.register(2)
+    name = f"House {one[-9:]}"
+    with console_stack.sign_in() as rest:
+        rest.patch(f"/api/v1/esp/devices/{one}", json={"name": name}).raise_for_status()
+    operator.begin_again()  # so that it reads the name
+    rows = operator.page.locator(".log-row")
+
+    def are_shown(shown: str, hidden: str) -> None:
+        at = now_ms()
+        console_stack.publish([reading(one, 4, at, 1.0), reading(other, 5, at, 2.0)])
+        expect(rows.filter(has_text=shown).filter(has_text="sensor_data").first).to_be_visible()
+        expect(rows.filter(has_text=hidden).filter(has_text="sensor_data")).to_have_count(0)
+
+    device = operator.page.get_by_label("Device", exact=True)
+    device.press_sequentially(other.lower()[3:])
+    are_shown(other, name)
+    device.press("Enter")
+    are_shown(other, name)
+    device.fill(name.lower())
+    are_shown(name, other)
+    device.fill("")
+    topic = operator.page.get_by_label("MQTT topic")
+    topic.press_sequentially(f"kaiser/+/esp/{one}/#")
+    are_shown(name, other)
+    topic.press_sequentially("/data")
+    operator.says("This is no topic filter")
+    expect(topic).to_have_attribute("aria-invalid", "true")
+    topic.fill("")
+    expect(operator.page.get_by_text("This is no topic filter")).to_have_count(0)
+
+
+def test_the_account_s_menu_closes_by_a_press_elsewhere_by_escape_and_on_another_page(operator: Person):
+    page = operator.open("devices").page
+    menu = page.locator(".account")
+    summary = menu.locator("summary")
+
+    def open_menu() -> None:
+        summary.click()
+        expect(menu).to_have_attribute("open", "")
+
+    open_menu()
+    page.get_by_role("heading", name="Devices").click()
+    expect(menu).not_to_have_attribute("open", "")
+    open_menu()
+    page.keyboard.press("Escape")
+    expect(menu).not_to_have_attribute("open", "")
+    expect(summary).to_be_focused()
+    summary.press("Enter")
+    expect(menu).to_have_attribute("open", "")
+    page.keyboard.press("Shift+Tab")
+    expect(menu).not_to_have_attribute("open", "")
+    open_menu()
+    menu.get_by_role("link", name="Password and sessions").click()
+    expect(page.get_by_role("heading", name="Password and sessions")).to_be_visible()
+    expect(menu).not_to_have_attribute("open", "")
+
+
 def test_a_paused_log_stands_still_and_counts_what_comes_meanwhile(operator: Person, console_stack: Stack):
     [esp_id] = console_stack.register(1)
     operator.page.get_by_label("sensor_data").check()

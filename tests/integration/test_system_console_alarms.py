@@ -70,6 +70,62 @@ def test_a_limit_is_set_from_the_chart_and_its_alarm_is_acknowledged_on_every_co
     expect(operator.row(mock).filter(has_text="over hi 5")).to_contain_text("closed")
 
 
+def test_a_limit_is_set_in_three_clicks_from_the_sensor_s_chart(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 20.0)])
+    page = operator.open("sensors", esp_id, "4", "ds18b20").page
+    expect(page.locator(".chart figcaption")).to_contain_text("1 point;")
+    operator.count()
+    operator.button("Alarm limits…").click()
+    operator.dialog().get_by_label("Warning over").click()
+    page.keyboard.type("30")
+    operator.dialog().get_by_role("button", name="Save").click()
+    expect(operator.dialog()).to_have_count(0)
+    assert operator.counted() == (3, 1)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 31.5)])
+    expect(operator.open("alarms").row(esp_id).filter(has_text="over hi 30")).to_contain_text("raised")
+
+
+def test_a_critical_notification_of_a_rule_is_a_toast_a_badge_a_tone_and_a_line_of_the_log_with_its_severity(
+    viewer: Person, console_stack: Stack
+):
+    [esp_id] = console_stack.register(1)
+    message = f"Frost at {esp_id}, cover the beds"
+    sensor = {"esp_id": esp_id, "gpio": 4, "sensor_type": "ds18b20"}
+    rule = {
+        "name": f"Frost {esp_id}",
+        "conditions": [{"type": "sensor_threshold", **sensor, "operator": "<", "value": 2}],
+        "actions": [{"type": "notification", "message": message, "severity": "critical"}],
+    }
+    page = viewer.open("devices").page
+    page.locator(".account summary").click()
+    viewer.button("Alarm sound: off").click()
+    page.evaluate(_COUNT_TONES)
+    page.evaluate(_KEEP_TOASTS)
+    with console_stack.sign_in() as rest:
+        made = rest.post("/api/v1/logic/rules", json=rule)
+        assert made.status_code == 201, made.text
+
+        def toasts() -> list[str]:
+            at = now_ms()  # the rule is in force soon after it was saved
+            console_stack.publish([reading(esp_id, 4, at - 1, 5.0), reading(esp_id, 4, at, -3.5)])
+            return [one for one in page.evaluate("window.said") if message in one]
+
+        assert "toast-bad" in wait_until(toasts, "the notification is a toast")[0]
+        rest.delete(f"/api/v1/logic/rules/{made.json()['rule_id']}").raise_for_status()
+    wait_until(lambda: page.evaluate("window.tones > 0"), "it is heard")
+    expect(page.locator(".alarm-badge")).to_have_class(re.compile("badge-bad"))
+    page.get_by_role("navigation").get_by_role("link", name="Live log").click()
+    page.get_by_label("system_event").check()
+    line = page.locator(".log-row").filter(has_text=message).first
+    expect(line.locator(".log-summary")).to_have_text(f"critical: rule Frost {esp_id}: {message}")
+    expect(line.locator(".badge")).to_have_class(re.compile("badge-bad"))
+    assert line.locator(".log-summary").evaluate("one => one.scrollWidth <= one.clientWidth"), "it is whole"
+    row = viewer.open("alarms").row(message)
+    expect(row).to_contain_text("critical")
+    expect(row).to_contain_text("rule notification")
+
+
 def a_warm_device(stack: Stack) -> str:
     """A device whose thermometer has a limit of 30 °C."""
     [esp_id] = stack.register(1)

@@ -111,6 +111,45 @@ def test_groups_stand_by_name_or_as_their_first_rows_do_and_what_has_none_comes_
     assert by_rows == [["b", [1, 4]], ["a", [3]], ["", [2, 5]]]
 
 
+def test_a_text_in_the_log_s_field_means_the_devices_that_it_fits_and_none_narrows_where_they_are_many(
+    answered: Callable[..., Any],
+):
+    script = """
+    import { idsOf, isCalled } from "./core/filters.js";
+    const devices = new Map(Object.entries(given.names).map(([id, name]) => [id, { esp_id: id, name }]));
+    const called = [isCalled("HOUSE", null, "House 1"), isCalled("x", null, null)];
+    console.log(JSON.stringify([given.texts.map((text) => idsOf(text, devices)), ...called]));
+    """
+    many = {f"SIM_{number}": None for number in range(30)}
+    names = {"ESP_A": "House 1", "ESP_AB": "House 2", "ESP_C": None, **many}
+    texts = ["", "ESP_A", "esp_a", "house 2", "ESP_NEW", "sim_"]
+    assert answered(script, names=names, texts=texts) == [
+        [[], ["ESP_A"], ["ESP_A", "ESP_AB"], ["ESP_AB"], ["ESP_NEW"], []],
+        True,
+        False,
+    ]
+
+
+def test_the_severity_of_an_event_is_in_its_line_and_its_badge(ask):
+    def event(kind: str, **data: Any) -> dict[str, Any]:
+        return {"type": kind, "data": data}
+
+    told = {"event": "rule_notification", "message": "too warm", "details": {"rule_name": "East"}}
+    alert = {"gpio": 25, "alert_type": "hardware_error", "message": "stuck"}
+    cases = [
+        (event("system_event", severity="critical", **told), "critical: rule East: too warm", "bad"),
+        (event("system_event", severity="error", **told), "error: rule East: too warm", "bad"),
+        (event("system_event", severity="warning", **told), "warning: rule East: too warm", "warn"),
+        (event("system_event", severity="info", **told), "info: rule East: too warm", "info"),
+        (event("system_event", **told), "rule East: too warm", None),
+        (event("actuator_alert", severity="warning", **alert), "warning: gpio 25 hardware_error: stuck", "warn"),
+    ]
+    assert ask("summaries.js", *(["summary", one] for one, _, _ in cases)) == [line for _, line, _ in cases]
+    alarms = [event("alarm", severity="critical", what=what) for what in ("raised", "raised_again", "cleared")]
+    badges = ask("alarms.js", *(["severityBadge", one] for one in (*(case for case, _, _ in cases), *alarms)))
+    assert badges == [*(badge for _, _, badge in cases), "bad", "bad", None]
+
+
 def test_the_list_of_actuators_knows_the_form_of_their_types():
     source = (Path(console_files.FOLDER) / "pages" / "actuators.js").read_text()
     assert re.findall(r"^const TYPE = /(.*)/;$", source, re.MULTILINE) == [ACTUATOR_TYPE]

@@ -15,6 +15,12 @@ export const begun = (batch) =>
     .filter(({ type, data }) => type === "alarm" && BEGINS.has(data.what) && data.severity !== "info" && !data.shelved_until)
     .map(({ data }) => data);
 
+const BADGES = { info: "info", warning: "warn", error: "bad", critical: "bad" };
+
+/** The badge for the severity of an event; null where it has none, or is an alarm's that does not begin. */
+export const severityBadge = ({ type, data }) =>
+  (type === "alarm" && !BEGINS.has(data.what) ? null : BADGES[data.severity] ?? null);
+
 /** What a list of alarms without any says. Filters other than `shown` narrow it: then it knows nothing of the others. */
 export function emptyText({ shown, ...others }) {
   if (Object.values(others).some(Boolean)) return t("alarms.no_alarm_fits");

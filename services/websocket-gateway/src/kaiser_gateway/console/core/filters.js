@@ -44,6 +44,19 @@ export function topicMatches(topicFilter, topic) {
   return wanted.length === levels.length;
 }
 
+const MOST_IDS = 20;
+
+/** Whether a text is in the id or the name of a device, whatever the case. */
+export const isCalled = (text, espId, name) => `${espId ?? ""} ${name ?? ""}`.toLowerCase().includes(text.toLowerCase());
+
+/** The ids for the server of the devices that a text means; none, which means all, where they are too many. */
+export function idsOf(text, devices) {
+  if (!text || devices.has(text)) return text ? [text] : [];
+  const found = [...devices.values()].filter((one) => isCalled(text, one.esp_id, one.name)).map((one) => one.esp_id);
+  if (!found.length) return [text];
+  return found.length > MOST_IDS ? [] : found;
+}
+
 /** Whether an event passes every list of {types, esp_ids, topics}; an empty list means all. */
 export function admits(filters, event) {
   const { types = [], esp_ids: espIds = [], topics = [] } = filters;

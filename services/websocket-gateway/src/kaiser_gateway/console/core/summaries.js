@@ -4,16 +4,18 @@ import { actuatorState, number, orNone, sensorValue } from "./format.js";
 import { alarmText, systemEventText } from "./sentences.js";
 import { isEnglish, t, word } from "./texts.js";
 
+const severe = ({ severity }) => (severity ? `${word(severity)}: ` : "");
+
 const SUMMARIES = {
   sensor_data: (data) => t("format.gpio_2", { gpio: data.gpio, sensor_type: data.sensor_type, it: data.address ? ` ${data.address}` : "", data: sensorValue(data), quality: word(data.quality) }),
   actuator_status: (data) => t("format.gpio_is", { gpio: data.gpio, actuator_type: data.actuator_type, data: actuatorState(data) }),
   actuator_response: (data) => t("format.gpio_3", { gpio: data.gpio, command: word(data.command, "switch"), it: data.state ? word(data.state, "command") : (data.success ? t("common.done") : t("common.failed")) }),
-  actuator_alert: (data) => t("format.gpio", { gpio: data.gpio, alert_type: word(data.alert_type, "alert"), it: data.message ?? "" }),
+  actuator_alert: (data) => severe(data) + t("format.gpio", { gpio: data.gpio, alert_type: word(data.alert_type, "alert"), it: data.message ?? "" }),
   esp_health: (data) => t("format.b_free_dbm", { status: word(data.status), heap_free: number(data.heap_free), wifi_rssi: number(data.wifi_rssi) }),
   config_response: (data) => t("format.configuration", { status: word(data.status, "push"), it: isEnglish() ? data.message ?? "" : "" }),
   zone_assignment: (data) => t("format.zone", { zone_id: orNone(data.zone_id), status: word(data.status, "push") }),
   logic_execution: (data) => t("format.rule", { rule_name: data.rule_name, it: data.success ? t("common.done") : (isEnglish() && data.reason) || (data.outcome ? word(data.outcome) : t("format.not_done")) }),
-  system_event: systemEventText,
+  system_event: (data) => severe(data) + systemEventText(data),
   alarm: (data) => t("format.alarm", { severity: word(data.severity), it: word(data.what.replace("_", " ")), it2: data.by ? t("common.by_2", { by: data.by }) : "", message: alarmText(data) }),
   factory_module: (data) => `${data.type ?? data.kind} ${data.serial}: ${word(data.availability, "availability")}${data.action ? `, ${data.action.command ?? "?"} ${word(data.action.state, "action")}` : ""}`,
   factory_order: (data) => t("format.order_step_of", { it: data.type ?? "?", state: word(data.state, "order"), steps_done: data.steps_done, steps_total: data.steps_total }),

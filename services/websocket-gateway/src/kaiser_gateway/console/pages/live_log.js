@@ -1,9 +1,10 @@
 /** Live log: every event as it comes. */
 
+import { severityBadge } from "../core/alarms.js";
 import { NONE } from "../core/format.js";
 import { summary } from "../core/summaries.js";
 import { timeOfDay, utc } from "../core/times.js";
-import { EVENT_TYPES, admits, isTopicFilter } from "../core/filters.js";
+import { EVENT_TYPES, admits, idsOf, isCalled, isTopicFilter, topicMatches } from "../core/filters.js";
 import { KEPT } from "../core/log.js";
 import { deviceName } from "../core/names.js";
 import { Field } from "../ui/form.js";
@@ -14,18 +15,21 @@ import { useDirectory } from "../ui/names.js";
 import { Badge, Empty, Head } from "../ui/parts.js";
 import { t, tx, word } from "../core/texts.js";
 
-const KINDS = { actuator_alert: "bad", system_event: "warn", sensor_data: "info", esp_health: "good" };
+const KINDS = { sensor_data: "info", esp_health: "good" };
 const MOST_OFFERED = 200;
 const ALL = { types: [], esp_ids: [], topics: [] };
+const NOTHING_TYPED = { device: "", topic: "" };
 
 export function LiveLog() {
   const { log, socket } = useApp();
   const { events, paused, meanwhile } = useStore(log.view);
   const [filters, setFilters] = useState(ALL);
+  const [typed, setTyped] = useState(NOTHING_TYPED);
   const [chosen, setChosen] = useState(null);
   const isNarrow = useNarrow();
   const directory = useDirectory();
-  const shown = useMemo(() => events.filter((event) => admits(filters, event)), [events, filters]);
+  const shown = useMemo(() => events.filter((event) => admits(filters, event) && isTyped(typed, event, directory)),
+    [events, filters, typed, directory]);
 
   const draw = (event) => html`
     <${Row} key=${event.number} event=${event} name=${deviceName(directory, event.data.esp_id)} isChosen=${event.number === chosen?.number} onChoose=${setChosen} />`;
@@ -43,7 +47,7 @@ export function LiveLog() {
       </button>
       <button type="button" onClick=${log.clear}>${t("live_log.clear")}</button>
     <//>
-    <${Filters} filters=${filters} isNarrow=${isNarrow} onChange=${setFilters} />
+    <${Filters} ...${{ filters, typed, isNarrow, directory }} onChange=${setFilters} onType=${setTyped} />
     <div class="log ${chosen ? "log-with-detail" : ""}">
       ${shown.length === 0
         ? html`<${Empty}>${tx("live_log.no_event_has_come_yet", { KEPT })}<//>`
@@ -52,6 +56,11 @@ export function LiveLog() {
     </div>`;
 }
 
+/** Whether an event fits what stands in the fields, also while it is being typed. */
+const isTyped = ({ device, topic }, { data }, directory) =>
+  (!device || isCalled(device, data.esp_id, directory.devices.get(data.esp_id)?.name))
+  && (!topic || !isTopicFilter(topic) || topicMatches(topic, data.topic));
+
 /** Taken at the press, not at the release: meanwhile another event may have moved under the pointer. */
 function Row({ event, name, isChosen, onChoose }) {
   const choose = () => onChoose(event);
@@ -59,7 +68,7 @@ function Row({ event, name, isChosen, onChoose }) {
     <li>
       <button type="button" class="log-row" aria-pressed=${String(isChosen)} onPointerDown=${choose} onClick=${choose}>
         <span class="log-time" title=${utc(event.timestamp * 1000)}>${timeOfDay(event.timestamp)}</span>
-        <${Badge} kind=${KINDS[event.type]}>${word(event.type, "event")}<//>
+        <${Badge} kind=${severityBadge(event) ?? KINDS[event.type]}>${word(event.type, "event")}<//>
         <span class="log-device" title=${event.data.esp_id}>${name ?? NONE}</span>
         <span class="log-summary">${summary(event)}</span>
         <span class="log-topic topic">${event.data.topic}</span>
@@ -90,18 +99,18 @@ function KnownDevices() {
     </datalist>`;
 }
 
-function Filters({ filters, isNarrow, onChange }) {
-  const [topic, setTopic] = useState("");
-  const isWrong = topic !== "" && !isTopicFilter(topic);
+/** The page narrows its list while somebody types; the server does once the text is whole: at Enter, or when the field is left. */
+function Filters({ filters, typed, isNarrow, directory, onChange, onType }) {
+  const isWrong = typed.topic !== "" && !isTopicFilter(typed.topic);
 
   function toggle(type) {
     const others = filters.types.filter((one) => one !== type);
     onChange({ ...filters, types: others.length < filters.types.length ? others : [...others, type] });
   }
 
-  function changeTopic(text) {
-    setTopic(text);
-    if (text === "" || isTopicFilter(text)) onChange({ ...filters, topics: text ? [text] : [] });
+  function type(field, list, text) {
+    onType({ ...typed, [field]: text });
+    if (filters[list].length) onChange({ ...filters, [list]: [] });
   }
 
   return html`
@@ -117,12 +126,14 @@ function Filters({ filters, isNarrow, onChange }) {
       <div class="filter-fields">
         <${Field} label=${t("common.device")} name="device">
           <input type="search" placeholder="ESP_0A1B2C3D" name="device" maxlength="40" list="known-devices"
-            onChange=${({ target }) => onChange({ ...filters, esp_ids: target.value ? [target.value.trim()] : [] })} />
+            onInput=${({ target }) => type("device", "esp_ids", target.value.trim())}
+            onChange=${({ target }) => onChange({ ...filters, esp_ids: idsOf(target.value.trim(), directory.devices) })} />
         <//>
         <${KnownDevices} />
         <${Field} label=${t("live_log.mqtt_topic")} name="topic" hint=${isWrong ? null : t("common.is_one_level_the_rest")}>
           <input type="search" placeholder="kaiser/+/esp/+/sensor/#" name="topic" maxlength="256" spellcheck="false"
-            aria-invalid=${String(isWrong)} onChange=${({ target }) => changeTopic(target.value.trim())} />
+            aria-invalid=${String(isWrong)} onInput=${({ target }) => type("topic", "topics", target.value.trim())}
+            onChange=${({ target }) => onChange({ ...filters, topics: [target.value.trim()].filter(isTopicFilter) })} />
           ${isWrong && html`<span class="field-problem">${t("live_log.this_is_no_topic_filter")}</span>`}
         <//>
       </div>

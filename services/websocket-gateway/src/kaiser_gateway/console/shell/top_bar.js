@@ -1,7 +1,7 @@
 /** The head of the console: its name, the state of the connection, the emergency stop, who is signed in. */
 
 import { html, useApp } from "../ui/html.js";
-import { useStore } from "../ui/hooks.js";
+import { useMenu, useStore } from "../ui/hooks.js";
 import { Badge } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { AlarmBadge } from "./alarms.js";
@@ -23,6 +23,7 @@ export function TopBar() {
   const [kind, text] = PHASES[useStore(socket.state).phase];
   const chosen = useStore(theme.current);
   const isLoud = useStore(sound.current) === "on";
+  const menu = useMenu();
   const next = THEMES[(THEMES.indexOf(chosen) + 1) % THEMES.length];
 
   async function signOut() {
@@ -38,7 +39,7 @@ export function TopBar() {
       <${EnvironmentBadge} />
       <span class="spacer"></span>
       <${StopButton} />
-      <details class="account">
+      <details class="account" ref=${menu}>
         <summary aria-label=${t("top_bar.account", { user })}><span class="account-name">${user}</span> ⋮</summary>
         <div class="account-menu">
           <p>${t("top_bar.signed_in_as")} <strong>${user}</strong>, ${word(role, "role")}</p>

@@ -103,6 +103,26 @@ export function useNow(everyMs = 5000) {
   return now;
 }
 
+/** For a <details> that is a menu: closed by Escape, by a press or the focus elsewhere, and when another page is opened. */
+export function useMenu() {
+  const menu = useRef(null);
+  useEffect(() => {
+    const close = () => { menu.current.open = false; };
+    const elsewhere = ({ target }) => !menu.current.contains(target) && close();
+    function escaped(event) {
+      if (event.key !== "Escape" || !menu.current.open) return;
+      close();
+      menu.current.querySelector("summary").focus();
+    }
+    const listeners = { pointerdown: elsewhere, focusin: elsewhere, keydown: escaped, hashchange: close };
+    for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener);
+    return () => {
+      for (const [name, listener] of Object.entries(listeners)) removeEventListener(name, listener);
+    };
+  }, []);
+  return menu;
+}
+
 /** Runs `task` every few seconds while the component is shown. */
 export function useEvery(everyMs, task) {
   const latest = useRef(task);
