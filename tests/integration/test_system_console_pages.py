@@ -1,5 +1,6 @@
 """The console's pages of devices, sensors, actuators, rules, mocks and rejected messages, as a person uses them."""
 
+import json
 import re
 import secrets
 from pathlib import Path
@@ -59,7 +60,8 @@ def test_a_device_is_registered_and_a_bad_id_is_told_at_its_field(operator: Pers
     operator.open("devices").button("Register a device").click()
     operator.dialog().get_by_label("Device id").fill("plant 1")
     operator.dialog().get_by_role("button", name="Register").click()
-    expect(operator.dialog().locator(".field-wrong")).to_contain_text("Device id")
+    expect(operator.dialog().locator(".field-wrong")).to_contain_text("must be ESP_, MOCK_, SIM_ or TEST_ and then")
+    expect(operator.dialog()).not_to_contain_text("[A-Z")
     operator.dialog().get_by_label("Device id").fill(esp_id)
     operator.dialog().get_by_label("Name", exact=True).fill("Greenhouse 1")
     operator.dialog().get_by_role("button", name="Register").click()
@@ -315,6 +317,34 @@ def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(
         at_once = {**written(rule), "conditions": [{**condition, "for_s": 0}]}
         rest.put(f"/api/v1/logic/rules/{rule_id}", json=at_once).raise_for_status()
     _is_tried_and_fires(operator, console_stack, rule_id, esp_id, name, place)
+
+
+def test_a_rule_for_a_device_that_is_not_there_or_for_one_of_two_sensors_of_a_pin_is_refused_in_words(
+    operator: Person, console_stack: Stack
+):
+    [esp_id] = console_stack.register(1)
+    for kind in ("sht31_temp", "sht31_humidity"):
+        message = reading(esp_id, 21, now_ms(), 21.5)
+        console_stack.publish(
+            [Message(message.topic, json.dumps(json.loads(message.payload) | {"sensor_type": kind}).encode())]
+        )
+    with console_stack.sign_in() as rest:
+        of_it = {"esp_id": esp_id}
+        wait_until(lambda: len(rest.get("/api/v1/sensors/latest", params=of_it).json()["items"]) == 2, "both are known")
+    page = operator.open("rules", "new").page
+    page.get_by_text("A sensor that has not sent yet…").click()
+    device = page.get_by_label("Device id")
+    device.fill(f"{esp_id}X")
+    page.get_by_label("Gpio").fill("21")
+    page.get_by_label("Value", exact=True).fill("30")
+    operator.button("Try it").click()
+    expect(page.get_by_role("alert")).to_contain_text(f"{esp_id}X is not registered; did you mean {esp_id}?")
+    device.fill(esp_id)
+    operator.button("Try it").click()
+    expect(page.get_by_role("alert")).to_contain_text("has 2 sensors: give sensor_type sht31_humidity or sht31_temp")
+    page.get_by_label("Sensor type").fill("sht31_temp")
+    operator.button("Try it").click()
+    expect(page.locator(".dry-run")).to_contain_text("it would not fire")
 
 
 def _is_tried_and_fires(operator: Person, stack: Stack, rule_id: str, esp_id: str, name: str, place: str) -> None:
