@@ -9,7 +9,7 @@ const PNG = [0x89, ...ASCII("PNG\r\n"), 0x1a, 0x0a];
 /** The picture of a Blob to be drawn. Fails with an InvalidStateError where it is none, or too large. */
 export async function bitmapOf(blob) {
   if (!isBearable(new Uint8Array(await blob.arrayBuffer()))) {
-    throw new DOMException(`no picture of at most ${MOST_PIXELS} pixels`, "InvalidStateError");
+    throw new DOMException("", "InvalidStateError"); // pages say it in the reader's language
   }
   return createImageBitmap(blob);
 }
