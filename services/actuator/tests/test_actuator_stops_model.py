@@ -35,11 +35,13 @@ from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import ClearEmergency, Emergency, EmergencyStop
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import INGEST_URGENT
 from kaiser_common.contract.times import ms_of, time_of
 from nats.errors import TimeoutError as NatsTimeoutError
 
 DEVICES = ("ESP_A", "ESP_B", "ESP_C")
 REFUSES_MS = 5_000
+ACK_WAIT_MS = int(INGEST_URGENT.ack_wait_s * 1000)
 TARGETS = st.sampled_from(((None, None), (None, None), ("ESP_A", None), ("ESP_B", None), ("ESP_A", 5)))
 ADA, BOB = Caller(user="ada", role="operator"), Caller(user="bob", role="operator")
 ANY = st.integers(min_value=0, max_value=1_000_000)
@@ -193,6 +195,10 @@ class World:
         self.hold_up = False
         self.seen: set[str] = set()
         self.newest_stop: dict[str, int] = {}
+        self.written: list[tuple[dict, dict[str, int]]] = []
+        """The last messages that ingest wrote, each with the stops that it knew before."""
+        self.redelivered: list[tuple[int, dict]] = []
+        """The messages that a killed ingest had not acknowledged, each with the time at which the next one gets it."""
         self.on_way: dict[str, list[str]] = {each: [] for each in DEVICES}
         self.online = dict.fromkeys(DEVICES, True)
         self.stopped_at: dict[str, int | None] = dict.fromkeys(DEVICES)
@@ -206,6 +212,8 @@ class World:
         """When a process sent stops that the one which takes the alerts did not send, or has forgotten."""
         self.unheard: dict[str, list[int]] = {each: [] for each in DEVICES}
         """When a device missed a stop, or its alert was lost: it then alerts less often than it was sent stops."""
+        self.deleted: set[str] = set()
+        """Devices that are in no registry: ingest rejects what they say."""
         self.doubtful: set[str] = set()
         """Devices whose answer came in after they had heard a newer stop: answers carry nothing that tells them apart,
         so the stop may end while the device is still stopped. And those that a replica told just before it was killed.
@@ -248,11 +256,16 @@ class World:
     def ingest(self, *, behind: bool = False) -> None:
         """Write the next message of a lane: a clear never behind a newer stop of the device or of all."""
         lane = self.behind if behind else self.outbox
-        if not lane:
+        if not behind and self.redelivered and self.redelivered[0][0] <= self.now:
+            message = self.redelivered.pop(0)[1]
+        elif lane:
+            message = lane.pop(0)
+        else:
             return
-        message = lane.pop(0)
         if not message["topic"].endswith("/emergency"):
             return
+        if not behind:
+            self.written = [*self.written[-2:], (message, dict(self.newest_stop))]
         whom = "all" if message["topic"].startswith("kaiser/broadcast") else message["topic"].split("/")[3]
         if message["expires_at"] <= self.now:
             self.missed(*(DEVICES if whom == "all" else (whom,)))
@@ -268,6 +281,14 @@ class World:
                 self.on_way[esp_id].append(json.loads(message["payload"])["command"])
             else:
                 self.missed(esp_id)
+
+    def ingest_is_killed(self, unacknowledged: int) -> None:
+        """The next one knows the stops that were stored, and gets the last messages again, but not at once."""
+        again = self.written[-unacknowledged:]
+        if again:
+            self.newest_stop = again[0][1]
+            self.redelivered += [(self.now + ACK_WAIT_MS, message) for message, _ in again]
+        self.written = []
 
     def hear(self, esp_id: str) -> None:
         """The device takes the next message."""
@@ -358,12 +379,16 @@ async def is_echo(connection, esp_id, gpio, sequence, received_at) -> bool:
     )
 
 
+def record_of(esp_id: str) -> DeviceRecord:
+    return DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved", online=True)
+
+
 class Replica:
     """One process of the service."""
 
     def __init__(self, number, world, bucket, gates) -> None:
         line = Line(world, number)
-        records = {each: DeviceRecord(esp_id=each, kaiser_id="god", state="approved", online=True) for each in DEVICES}
+        self.records = records = {each: record_of(each) for each in DEVICES if each not in world.deleted}
         self.mirror = Mirror(bucket)
         self.stops = Stops(line, bucket, self.mirror, records, lambda: world.now, Numbers())
         ledger, pool = Ledger(world, gates, self.stops), Pool(gates, world, bucket)
@@ -529,6 +554,24 @@ class StopsModel(RuleBasedStateMachine):
         for _ in range(messages):
             self.world.ingest(behind=behind)
 
+    @rule(unacknowledged=st.integers(1, 3))
+    def ingest_is_killed(self, unacknowledged) -> None:
+        self.world.ingest_is_killed(unacknowledged)
+
+    @rule(whom=TARGETS, unacknowledged=st.integers(1, 3), ms=st.sampled_from((0, 200, 5_100)))
+    def ingest_is_killed_while_a_clear_is_under_way(self, whom, unacknowledged, ms) -> None:
+        """The messages that it had written are written once more, behind those that came meanwhile."""
+        self.flow(12)
+        self.clear(0, whom)
+        self.flow(6)
+        self.world.now += 5_100
+        self.look(0)
+        self.flow(12)
+        self.world.ingest_is_killed(unacknowledged)
+        self.flow(6)
+        self.world.now += ms
+        self.flow(6)
+
     @rule(esp_id=st.sampled_from(DEVICES), messages=st.integers(1, 4))
     def device(self, esp_id, messages) -> None:
         for _ in range(messages):
@@ -539,6 +582,8 @@ class StopsModel(RuleBasedStateMachine):
         if not self.world.answers:
             return
         said = self.world.answers[0] if again else self.world.answers.pop(0)
+        if said.esp_id in self.world.deleted:
+            lost = True
         if said.is_alert:
             if lost and not again:
                 self.world.missed(said.esp_id)
@@ -604,6 +649,22 @@ class StopsModel(RuleBasedStateMachine):
             for number, replica in enumerate(self.replicas):
                 self.run(number, replica.stops.send_again(esp_id, f"online{self.world.now}"))
 
+    @rule(esp_id=st.sampled_from(DEVICES))
+    def device_is_deleted(self, esp_id) -> None:
+        self.world.deleted.add(esp_id)
+        self.world.doubtful.add(esp_id)  # its answers are lost
+        for replica in self.replicas:
+            replica.records.pop(esp_id, None)
+
+    @rule(esp_id=st.sampled_from(DEVICES))
+    def device_is_registered_again(self, esp_id) -> None:
+        if esp_id not in self.world.deleted:
+            return
+        self.world.deleted.remove(esp_id)
+        for number, replica in enumerate(self.replicas):
+            replica.records[esp_id] = record_of(esp_id)
+            self.run(number, replica.stops.send_again(esp_id, f"online{self.world.now}"))
+
     @rule(replica=st.integers(0, 1))
     def restart(self, replica) -> None:
         self.world.told_by_others.append(self.world.now)
@@ -643,6 +704,7 @@ class StopsModel(RuleBasedStateMachine):
             return
         for number in range(2):
             for esp_id in DEVICES:
+                self.device_is_registered_again(esp_id)
                 if not self.world.online[esp_id]:
                     self.device_returns(esp_id)
             for _ in range(9):
@@ -651,6 +713,8 @@ class StopsModel(RuleBasedStateMachine):
                 while self.gates.waiting:
                     self.gates.open(0)
                 while self.world.outbox:
+                    self.world.ingest()
+                for _ in range(len(self.world.redelivered)):
                     self.world.ingest()
                 self.clears_are_held_up(False)  # behind all that has been said
                 while self.world.outbox:
