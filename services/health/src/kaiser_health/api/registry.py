@@ -70,7 +70,7 @@ class DeviceRegistryApi:
 
     async def list_devices(self, query: DevicesQuery, caller: Caller) -> DevicesPage:
         """A page of devices."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await registry.page(connection, query)
         items = within(found, MOST_PAGE_BYTES)
         more = len(found) == query.limit or len(items) < len(found)
@@ -122,7 +122,7 @@ class DeviceRegistryApi:
         """Heartbeats of a device by bucket; buckets without heartbeats are left out."""
         to_at = time_of(query.to_ms) if query.to_ms is not None else self._clock()
         from_at = time_of(query.from_ms) if query.from_ms is not None else to_at - timedelta(days=1)
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             _found(await registry.read(connection, query.esp_id), query.esp_id)
             rows = await heartbeats.history(connection, query.esp_id, from_at, to_at, query.bucket_s)
         return HealthHistory(
@@ -141,7 +141,7 @@ class DeviceRegistryApi:
 
     async def audit(self, query: AuditQuery, caller: Caller) -> AuditPage:
         """A page of the audit log, newest first."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await audit.page(connection, query)
         items = within(found, MOST_PAGE_BYTES)
         more = len(found) == query.limit or len(items) < len(found)
