@@ -19,7 +19,7 @@ from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_ingest.consumers.outbox import Outbox
 from kaiser_ingest.domain.lateness import NewestByTopic
-from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.domain.stop_order import MAX_REMEMBERED, StopOrder
 from kaiser_ingest.mqtt.client import MqttPublication, ordinary_window
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.store.session_store import SessionStore
@@ -48,6 +48,18 @@ async def ingest(world: Any, until: Callable[..., Any]) -> Any:
     ingest = world.ingest()
     await until(ingest.connected)
     return ingest
+
+
+async def test_the_numbers_of_the_stops_of_the_largest_fleet_are_stored_each_time(bus_settings: CommonSettings) -> None:
+    """NATS takes a value beside the old one, not in its place: both must fit into the bucket."""
+    stops = StopOrder()
+    async with connect(bus_settings, "test") as bus:
+        kept = SessionStore(bus)
+        for first in (9_000_000_000_000_000, 9_000_000_001_000_000):
+            for number in range(MAX_REMEMBERED):
+                stops.note(f"ESP_{number:027}", first + number, 0)
+            await kept.remember_stops(stops.dump())
+            assert await kept.stops() == stops.dump()
 
 
 async def test_commands_reach_the_device_in_order_and_leave_the_outbox(
