@@ -1,7 +1,8 @@
 """How fast a stop of everything is at the last of a thousand devices, alone and while somebody floods Kaiser.
 
 For `make speed` on a quiet machine: the goals are 50 ms alone and 200 ms under a flood, to the last device's socket.
-Each press is another stop; between two the OUTBOX runs empty. The floods are those of the security review.
+Each press is another stop; between two the OUTBOX runs empty. The floods are those of the security review, and two of a
+user who may only read.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import json
 import secrets
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
@@ -182,25 +183,79 @@ async def topics_of_60_kb(stack: Stack) -> None:
     await messages(stack, lambda number: f"kaiser/{number:060000}/esp/ESP_00000000/sensor/4/data", b"x", 100)
 
 
+LISTS = ("esp/devices?limit=1000", "actuators?limit=1000")
+YEAR = "from=1767225600000&to=1798761600000"
+COSTLY = (
+    *LISTS,
+    "overview",
+    "actuators?state=unknown&limit=1000",
+    "actuators?actuator_type=pump&limit=1000",
+    f"actuators/ESP_00000000/25/history?{YEAR}&limit=1000",
+    "commands/failed",
+    f"sensors/data?esp_id=ESP_00000000&{YEAR}&limit=10000&format=csv",
+    f"sensors/data?esp_id=ESP_00000000&gpio=4&{YEAR}&bucket=1m",
+    "sensors/latest?limit=1000",
+    f"alarms/figures?by=source&{YEAR}",
+    f"alarms/spans?{YEAR}&limit=1000",
+    "alarms?shown=closed&limit=1000",
+    "audit?format=csv&limit=1000",
+    "logic/executions?limit=1000",
+    "messages/topics?search=x",
+    "messages?search=x&limit=1000",
+    "recordings?limit=1000",
+    "system/status",
+)
+
+
 async def lists_of_a_user(stack: Stack) -> None:
     """A hundred connections of one user that ask for the longest lists without a pause."""
-    await at_lists(stack, 100, asked_at_once=1)
+    await at_lists(stack, LISTS, 100, asked_at_once=1)
+
+
+async def costly_questions_of_a_user(stack: Stack) -> None:
+    """Fifty connections of one user that ask without a pause for what costs most to answer."""
+    await at_lists(stack, COSTLY, 50, asked_at_once=1)
+
+
+async def sockets_that_resume(stack: Stack) -> None:
+    """Twenty sockets of one user, each with a hundred filters of topics, that ask again and again for all that is kept,
+    beside 500 readings a second."""
+    with stack.sign_in() as rest:
+        token = rest.headers["Authorization"].removeprefix("Bearer ")
+    address = stack.addresses["http_url"].replace("http", "ws", 1)
+    topics = [f"kaiser/+/esp/+/sensor/+/{number}" for number in range(100)]
+    subscribe = json.dumps({"action": "subscribe", "filters": {"topics": topics}})
+
+    async def one(number: int) -> None:
+        while True:
+            with suppress(OSError, WebSocketException):
+                async with connect(f"{address}/api/v1/ws/realtime/flood{number}?token={token}") as socket:
+                    await socket.send(subscribe)
+                    while True:
+                        await socket.send('{"action":"resume","after":0}')
+                        await asyncio.wait_for(socket.recv(), 60)
+
+    def topic(number: int) -> str:
+        return f"kaiser/god/esp/ESP_{number % DEVICES:08X}/sensor/4/data"
+
+    reading = b'{"gpio":4,"sensor_type":"ph","raw":1,"raw_mode":false}'
+    await asyncio.gather(messages(stack, topic, reading, 500), *(one(number) for number in range(20)))
 
 
 async def lists_that_nobody_reads(stack: Stack) -> None:
     """Three hundred connections of one user that ask for eight of the longest lists and read nothing."""
-    await at_lists(stack, 300, asked_at_once=8)
+    await at_lists(stack, LISTS, 300, asked_at_once=8)
 
 
-async def at_lists(stack: Stack, connections: int, *, asked_at_once: int) -> None:
-    """Ask for lists of a thousand; answers to a single request are read."""
+async def at_lists(stack: Stack, paths: Sequence[str], connections: int, *, asked_at_once: int) -> None:
+    """Each connection asks for one of these paths; answers to a single request are read."""
     with stack.sign_in() as rest:
         token = rest.headers["Authorization"]
     host, _, port = stack.addresses["http_url"].removeprefix("http://").rstrip("/").partition(":")
 
     async def one(number: int) -> None:
-        path = ("esp/devices", "actuators")[number % 2]
-        ask = f"GET /api/v1/{path}?limit=1000 HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode()
+        path = paths[number % len(paths)]
+        ask = f"GET /api/v1/{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode()
         while True:
             with suppress(OSError, EOFError):
                 reader, writer = await asyncio.open_connection(host, int(port))
@@ -225,6 +280,8 @@ FLOODS = [
     topics_of_60_kb,
     lists_of_a_user,
     lists_that_nobody_reads,
+    costly_questions_of_a_user,
+    sockets_that_resume,
 ]
 
 
