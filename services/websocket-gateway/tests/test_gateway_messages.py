@@ -13,6 +13,7 @@ from kaiser_common.contract.subjects import INGEST_BUCKET, TOPICS
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.subjects import topic_subject
 from kaiser_gateway.domain.kept import TopicMessage
+from kaiser_gateway.store import buffers as buffers_module
 from kaiser_gateway.store.buffers import Buffers
 from nats.js.errors import KeyNotFoundError
 from waiting import until
@@ -189,6 +190,25 @@ async def test_a_search_that_finds_nothing_ends_in_its_time_lets_others_work_and
     assert len(seen) == count, "the pages miss nothing"
     assert pages >= 3, "each ends after its first window: its time is over"
     assert turns >= count / 10
+
+
+async def test_many_searches_at_once_do_not_cost_the_gateway_its_connection_to_the_bus(
+    factory, module_bus, monkeypatch
+):
+    """NATS disconnects a client for which 64 MiB wait: sixty batches of pictures are four times as much."""
+    monkeypatch.setattr(buffers_module, "_FIRST_S", 120.0)
+    picture = bytes(range(256)) * 400
+    await factory.say(*[(f"lab/camera/{number}", picture) for number in range(48)])
+    async with bus_connect(CommonSettings(nats_url=module_bus), "gateway") as bus:
+        buffers = Buffers(bus)
+        before = bus.client.stats["reconnects"]
+
+        async def search() -> int:
+            page = await buffers.page("topic.live.>", lambda message: message.topic.endswith("7"), None, 9)
+            return len(page.messages)
+
+        assert await asyncio.gather(*(search() for _ in range(60))) == [5] * 60
+        assert bus.client.stats["reconnects"] == before
 
 
 async def test_pages_take_no_consumers_of_the_stream(gateway, factory):

@@ -1,5 +1,6 @@
 """The pure parts of the gateway: filters, conflation, frames, messages, tokens, limits."""
 
+import asyncio
 import csv
 import io
 import json
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.bus.pull import Delivery
+from kaiser_gateway.api.csv_answers import csv_answer
 from kaiser_gateway.domain.conflation import Outlet, Overfull
 from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter
@@ -475,6 +477,26 @@ def test_a_text_that_a_spreadsheet_would_compute_is_made_plain(text):
 
 def test_an_ordinary_text_stays_as_it_is_in_csv():
     assert to_csv(["a"], [['°C, per "day"'], ["x-1"], [7]]) == 'a\r\n"°C, per ""day"""\r\nx-1\r\n7\r\n'
+
+
+async def test_others_have_turns_while_a_page_of_ten_thousand_rows_is_written_as_csv():
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    try:
+        answer = await csv_answer(["a", "b"], ((number, "=1") for number in range(10_000)), {"Kaiser-Next-Cursor": "9"})
+    finally:
+        beside.cancel()
+    lines = bytes(answer.body).decode().splitlines()
+    assert (lines[:2], lines[-1], len(lines)) == (["a,b", "0,'=1"], "9999,'=1", 10_001)
+    assert answer.headers["Kaiser-Next-Cursor"] == "9"
+    assert turns >= 10_000 / 200
 
 
 def test_the_limits_of_the_public_port_are_in_force_without_any_setting():

@@ -39,8 +39,8 @@ from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
 
+from kaiser_gateway.api.csv_answers import csv_answer
 from kaiser_gateway.api.paths import EspId, Gpio, ShortText
-from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
 
@@ -125,7 +125,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         if response_format == "json":
             return found
         rows = (item.model_dump().values() for item in found.items)
-        return Response(to_csv(list(AlarmFigure.model_fields), rows), media_type="text/csv")
+        return await csv_answer(list(AlarmFigure.model_fields), rows)
 
     @routes.get("/limits")
     async def list_limits(

@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from kaiser_common.bus.connection import Bus
@@ -13,7 +13,7 @@ from kaiser_common.contract.schemas.api.devices import AuditEntry, AuditPage, Au
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import Field
 
-from kaiser_gateway.domain import csv_text
+from kaiser_gateway.api.csv_answers import csv_answer
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
 from kaiser_gateway.store import access_log
@@ -70,7 +70,7 @@ def router(bus: Bus, pool: DatabasePool, guard: Guard) -> APIRouter:
         if response_format == "json":
             return page
         more = {"Kaiser-Next-Cursor": page.next_cursor} if page.next_cursor else {}
-        return Response(to_csv(page), media_type="text/csv", headers=more)
+        return await csv_answer(list(AuditEntry.model_fields), map(to_row, page.items), more)
 
     return routes
 
@@ -117,12 +117,6 @@ def merge(changes: AuditPage, users: list[AuditEntry], place: ReadPosition, limi
     return AuditPage(items=items, next_cursor=str(after) if more else None)
 
 
-def to_csv(page: AuditPage) -> str:
-    """The page as CSV with a header; objects as JSON in their column."""
-    return csv_text.to_csv(
-        list(AuditEntry.model_fields),
-        (
-            [json.dumps(value) if isinstance(value, dict) else value for value in entry.model_dump().values()]
-            for entry in page.items
-        ),
-    )
+def to_row(entry: AuditEntry) -> list[Any]:
+    """An entry as a row of CSV; objects as JSON in their column."""
+    return [json.dumps(value) if isinstance(value, dict) else value for value in entry.model_dump().values()]

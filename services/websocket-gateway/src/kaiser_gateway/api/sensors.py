@@ -37,9 +37,9 @@ from kaiser_common.contract.schemas.api.sensors import (
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from pydantic import BaseModel
 
+from kaiser_gateway.api.csv_answers import csv_answer
 from kaiser_gateway.api.paths import EspId, Gpio, SensorType, ShortText
 from kaiser_gateway.api.thresholds import put_thresholds, with_thresholds
-from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
 
@@ -140,7 +140,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
                 cursor=cursor,
             )
             readings = await call(bus, "sensor", "data", query, ReadingsPage, caller=caller, timeout_s=20.0)
-            return readings if response_format == "json" else _csv(readings.items)
+            return readings if response_format == "json" else await _csv(readings.items)
         if gpio is None:
             raise RequestValidationError([{"type": "missing", "loc": ("query", "gpio"), "msg": "needed with a bucket"}])
         in_buckets = BucketsQuery(
@@ -153,7 +153,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
             bucket_s=bucket_seconds(bucket),
         )
         found = await call(bus, "sensor", "buckets", in_buckets, BucketsPage, caller=caller, timeout_s=20.0)
-        return found if response_format == "json" else _csv(found.items)
+        return found if response_format == "json" else await _csv(found.items)
 
     @routes.post("/{esp_id}/{gpio}/measure", status_code=202)
     async def measure_sensor(
@@ -223,8 +223,8 @@ def bucket_seconds(bucket: str) -> int:
     return min(int(found[1]) * _UNIT_S[found[2]], 31_536_000)
 
 
-def _csv(items: Sequence[BaseModel]) -> Response:
+async def _csv(items: Sequence[BaseModel]) -> Response:
     if not items:
         return Response("", media_type="text/csv")
     rows = (item.model_dump().values() for item in items)
-    return Response(to_csv(list(type(items[0]).model_fields), rows), media_type="text/csv")
+    return await csv_answer(list(type(items[0]).model_fields), rows)

@@ -11,9 +11,14 @@ _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def to_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     """The rows below a header. Numbers stay numbers, also below zero."""
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows([_plain(cell) for cell in row] for row in rows)
+    csv.writer(text).writerow(header)
+    return text.getvalue() + to_rows(rows)
+
+
+def to_rows(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows without a header, as `to_csv`."""
+    text = io.StringIO()
+    csv.writer(text).writerows([_plain(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 

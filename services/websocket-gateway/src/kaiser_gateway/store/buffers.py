@@ -27,6 +27,11 @@ _FIRST_WINDOW, _GROWS = 2000, 4
 _SILENCE_S = 5.0
 _AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 1024 * 1024
+_BATCHES = 6
+"""Batches that come at a time, for all who read: NATS disconnects a client for which 64 MiB wait, and with it go the
+requests of everybody, an emergency stop too."""
+_HANDED_ON = 20
+"""Messages of a batch that are handed on between two turns of the others."""
 _DIRECT_GET = f"$JS.API.DIRECT.GET.{TOPICS.name}"
 _PURGES_AT_ONCE = 16
 _COUNTED_AT_ONCE = 200
@@ -69,6 +74,7 @@ class Buffers:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._batches = asyncio.Semaphore(_BATCHES)
 
     async def counts(self, env: str) -> Counts:
         """The counts of an environment. Raises BuffersUnavailable."""
@@ -178,9 +184,11 @@ class Buffers:
         try:
             while start < end:
                 request = {"seq": start, "next_by_subj": subject, "batch": _AT_ONCE, "max_bytes": _BYTES_AT_ONCE}
-                await self._bus.client.publish(_DIRECT_GET, json.dumps(request).encode(), reply=inbox)
+                async with self._batches:
+                    await self._bus.client.publish(_DIRECT_GET, json.dumps(request).encode(), reply=inbox)
+                    batch = [found async for found in _batch(subscription)]
                 start = end
-                async for found in _batch(subscription):
+                async for found in _in_turns(batch):
                     if found.stream_sequence >= end:
                         return
                     start = found.stream_sequence + 1
@@ -195,6 +203,14 @@ class Buffers:
         if "state" not in answer:
             raise BuffersUnavailable(f"NATS does not answer: {answer.get('error', {}).get('description', '')}")
         return dict(answer["state"])
+
+
+async def _in_turns(batch: Sequence[DirectMessage]) -> AsyncIterator[DirectMessage]:
+    """The messages of a batch, with turns for others in between."""
+    for number, found in enumerate(batch, 1):
+        yield found
+        if number % _HANDED_ON == 0:
+            await asyncio.sleep(0)
 
 
 async def _batch(subscription: Subscription) -> AsyncIterator[DirectMessage]:
