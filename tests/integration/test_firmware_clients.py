@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,10 +27,12 @@ class Server:
         self.heard: list[Heard] = []
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         self._client.on_message = self._on_message
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect("127.0.0.1", port)
         self._client.subscribe(f"{self.base}/#", 1)
         self._client.loop_start()
-        until(self._client.is_connected, "the server is connected")
+        until(subscribed.is_set, "the server hears the device")
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         if message.payload:

@@ -364,6 +364,7 @@ class OnTheWay:
         await client.subscribe("mqtt.>", cb=on_the_way._on_command)
         await client.subscribe("rpc.actuator.command", cb=on_the_way._on_request)
         await client.subscribe("$KV.logic_state.rule.>", cb=on_the_way._on_state)
+        await client.flush()
         return on_the_way
 
     @property

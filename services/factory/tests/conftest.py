@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,11 @@ class Plant:
         self._client.loop_start()
 
     def subscribe(self, *filters: str) -> None:
-        """Hear what Kaiser sends."""
+        """Hear what Kaiser sends from now on."""
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.subscribe([(each, 1) for each in filters])
+        assert subscribed.wait(WITHIN_S), "the broker takes a subscription"
 
     def publish(self, topic: str, payload: Any, retain: bool = False) -> None:
         """Say something as the factory does; a value that is no bytes as JSON."""

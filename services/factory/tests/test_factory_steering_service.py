@@ -237,6 +237,7 @@ async def test_a_switch_of_the_environment_abandons_what_is_open_and_nothing_of_
         said.append(json.loads(message.data))
 
     subscription = await plant.bus.client.subscribe("event.factory_command.*", cb=keep)
+    await plant.bus.client.flush()
     await plant.switch("other")
     simulated.stuck.clear()
     [order] = sent_to(simulated, f"module/v1/ff/{MODULE}/order")

@@ -121,6 +121,7 @@ async def exit_(world: Any) -> AsyncIterator[IngestStandIn]:
     stand_in = IngestStandIn(world)
     await stand_in.put()
     await world.bus.client.subscribe("rpc.ingest-factory.*", cb=stand_in.answer)
+    await world.bus.client.flush()
     taking = asyncio.create_task(stand_in.take())
     yield stand_in
     taking.cancel()

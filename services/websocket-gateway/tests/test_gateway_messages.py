@@ -495,6 +495,7 @@ async def test_a_message_is_sent_as_a_request_of_steering(gateway, factory):
         await message.respond(b'{"commands": []}')
 
     subscription = await factory.bus.client.subscribe("rpc.factory.steer", cb=answer)
+    await factory.bus.client.flush()
     body = {"topic": "ccu/set/park", "payload": {"timestamp": "2026-01-01T00:00:00Z"}}
     async with gateway.http("operator") as http:
         sent = await http.post("/api/v1/messages", json=body, headers={"Idempotency-Key": "k1"})
