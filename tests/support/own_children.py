@@ -44,9 +44,13 @@ def _free_memory() -> int:
     return min(room.f_bavail * room.f_frsize, int(available[1]) * 1024 if available else 0)
 
 
-def remove_folders() -> None:
-    """Remove the folders of test processes that have ended, and the data that lies elsewhere for them."""
-    for folder in (found for place in (Path(tempfile.gettempdir()), _MEMORY) for found in place.glob("kaiser-test-*")):
+def remove_folders(first: str | None = None) -> None:
+    """Remove the folders of test processes that have ended, and the data that lies elsewhere for them.
+
+    first: how the names of those begin that are removed before all others, which may be gigabytes.
+    """
+    found = [folder for place in (Path(tempfile.gettempdir()), _MEMORY) for folder in place.glob("kaiser-test-*")]
+    for folder in sorted(found, key=lambda each: first is None or not each.name.startswith(first)):
         name = _FOLDER.match(folder.name)
         if name and _started(int(name[1])) != name[2]:
             with contextlib.suppress(FileNotFoundError):  # another guard removes it at the same time
@@ -73,7 +77,7 @@ def guard(name: str, ends_within_s: float = 10.0) -> None:
         return
     os.environ[name] = secrets.token_hex(8)
     alive, _ = os.pipe()  # the other end stays open as long as this process runs, and no child inherits it
-    command = [sys.executable, "-SE", __file__, f"{name}={os.environ[name]}", str(ends_within_s)]
+    command = [sys.executable, "-SE", __file__, f"{name}={os.environ[name]}", str(ends_within_s), folder_prefix()]
     environment = {"TMPDIR": tempfile.gettempdir()}
     os.posix_spawn(command[0], command, environment, file_actions=[(os.POSIX_SPAWN_DUP2, alive, 0)], setsid=True)
     os.close(alive)
@@ -110,4 +114,4 @@ def _signal(pid: int, number: signal.Signals) -> None:
 if __name__ == "__main__":
     sys.stdin.buffer.read()
     _end(sys.argv[1], float(sys.argv[2]))
-    remove_folders()
+    remove_folders(sys.argv[3])
