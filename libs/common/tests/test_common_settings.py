@@ -2,10 +2,9 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
 from kaiser_common.runtime import known_settings
@@ -90,8 +89,7 @@ def test_each_program_refuses_a_setting_that_none_has_and_takes_those_of_others(
         "KAISER_COMPAT": "1",
         "KAISER_MQTT_BROKER": "nats",
     }
-    command = [str(Path(sys.executable).parent / program)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = forked.run([program], env=environment, timeout=120)
     assert done.returncode == 2
     assert done.stderr == f"{program}: KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?\n"
 

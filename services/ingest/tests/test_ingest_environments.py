@@ -26,7 +26,7 @@ from kaiser_stack.sandbox import Sandbox
 
 ADMIN = Caller(user="ada", role="admin")
 RECORDER = Caller(user="recorder", role="operator")
-ESTABLISHED = "01"
+ESTABLISHED, LISTENS = "01", "0A"
 SWITCHES = 50
 SWITCH_S = 20.0
 FAILING = {10: "closed", 24: "mute", 38: "refuses"}
@@ -62,12 +62,18 @@ async def refusing_port() -> AsyncIterator[int]:
 
 
 class Connections:
-    """How many connections a process has to some ports, looked at again and again."""
+    """How many connections a process has to some ports, looked at again and again.
+
+    The kernel's list of all connections of the machine is long, so it is read only where a socket is new or two may be
+    connected to these ports.
+    """
 
     def __init__(self, pid: int, ports: set[int]) -> None:
         self.most = 0
         self._pid, self._ports = pid, {f"{port:04X}" for port in ports}
         self._stop = threading.Event()
+        self._here: set[str] = set()
+        self._elsewhere: set[str] = set()
 
     def watch(self) -> None:
         while not self._stop.wait(0.02):
@@ -77,21 +83,36 @@ class Connections:
         self._stop.set()
 
     def _count(self) -> int:
-        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        inodes = {
-            f"socket:[{line[9]}]"
-            for line in lines
-            if line[3] == ESTABLISHED and line[2].rpartition(":")[2] in self._ports
-        }
-        if not inodes:
-            return 0
-        held = 0
+        held = self._held()
+        self._here &= held
+        self._elsewhere &= held
+        if held == self._here | self._elsewhere and len(self._here) < 2:
+            return len(self._here)
+        self._elsewhere |= held & {f"socket:[{line[6]}]" for line in _lines("unix") if len(line) > 6}
+        connected = set()
+        for line in _lines("tcp"):
+            inode = f"socket:[{line[9]}]"
+            if inode in held and line[3] == ESTABLISHED and line[2].rpartition(":")[2] in self._ports:
+                connected.add(inode)
+            elif inode in held and line[3] in (ESTABLISHED, LISTENS):
+                self._elsewhere.add(inode)
+        self._here |= connected
+        return len(connected)
+
+    def _held(self) -> set[str]:
+        """The sockets of the process."""
+        found = set()
         for descriptor in Path(f"/proc/{self._pid}/fd").iterdir():
             try:
-                held += os.readlink(descriptor) in inodes
+                found.add(os.readlink(descriptor))
             except FileNotFoundError:
                 continue
-        return held
+        return {each for each in found if each.startswith("socket:")}
+
+
+def _lines(kind: str) -> list[list[str]]:
+    """The rows of a list of the kernel's sockets."""
+    return [line.split() for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from kaiser_common.contract.topics import filters
 from kaiser_stack import control, mosquitto, procfile, secret_files, servers, values
@@ -89,15 +88,7 @@ def test_a_misspelt_setting_starts_nothing(command: str, tmp_path: Path):
         "KAISER_HTPP_PORT": "9000",
         "KAISER_MQTT_BROKR": "nats",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "kaiser_stack", command],
-        cwd=Path(__file__).parents[3],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = forked.run(["kaiser-stack", command], cwd=Path(__file__).parents[3], env=environment, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "kaiser: KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?",
@@ -126,9 +117,7 @@ def test_a_value_that_a_service_refuses_is_told_before_a_server_is_started(
     name: str, value: str, line: str, tmp_path: Path
 ):
     environment = {"PATH": os.environ["PATH"], "KAISER_STATE_DIR": str(tmp_path / "state"), name: value}
-    command = [sys.executable, "-m", "kaiser_stack", "run"]
-    root = Path(__file__).parents[3]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = forked.run(["kaiser-stack", "run"], cwd=Path(__file__).parents[3], env=environment, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"kaiser: {line}\n")
     assert not (tmp_path / "state").exists()
 
