@@ -312,7 +312,8 @@ def make_database(postgres_server: PostgresServer, migrated_template: str) -> Ca
 
     def make() -> str:
         name = f"test_{secrets.token_hex(6)}"
-        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        # Copying files takes half the processor's time of copying pages through the log.
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY FILE_COPY")
         return postgres_server.database_url(name)
 
     return make
