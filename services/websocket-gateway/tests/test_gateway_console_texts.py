@@ -59,9 +59,9 @@ NAMES = {
 """Texts that are shown as they are: names of programs and products, units, and examples of what is typed."""
 NOT_SHOWN = re.compile(
     r"^[./#]|://|^kaiser\.|^(gantt-|agv |tile |module module|piece|top-bar |panels|translate\(|echo |mosquitto_pub )"
-    r"|^(color-mix|input, |messages of |\{0\}px |\{0\} wait$)"
+    r"|^(color-mix|input, |messages of |\{0\}px |\{0\} wait$|no picture of )"
 )
-"""Paths, classes, styles, commands of a shell and what stands in files."""
+"""Paths, classes, styles, commands of a shell, what stands in files, and errors that are caught."""
 
 
 def values_of(model: type[BaseModel], field: str) -> set[str]:
