@@ -129,6 +129,11 @@ def test_an_alarm_a_refused_form_a_failed_command_and_an_event_are_german(person
         expect(person.dialog().locator("[lang=en]")).to_contain_text(f"ON on gpio 25 of {mock} failed")
         person.page.keyboard.press("Escape")
 
+        person.open("actuators", mock, "25").page.get_by_role("button", name=re.compile("^Aus…")).click()
+        person.dialog().get_by_role("button", name="AUS senden").click()
+        expect(person.page.locator(".command-state")).to_contain_text("fehlgeschlagen")
+        expect(person.page.locator(".command-state [lang=en]")).to_have_count(0)
+
         person.open("log")
         rest.post(f"{url}/stop").raise_for_status()
         expect(person.page.locator(".log-summary", has_text=f"{mock} ist offline").first).to_be_visible()

@@ -93,6 +93,22 @@ def test_a_system_event_is_a_sentence_of_its_name_and_details(language: str, tmp
     check("systemEventText", [[event] for event, *_ in EVENTS], EVENTS, language, tmp_path)
 
 
+ENDED = {"state": "expired", "state_reason": "no answer within 10 s", "message": None}
+COMMANDS = [
+    ({**ENDED, "sent_at": 7}, None, "das Gerät hat nicht geantwortet"),
+    ({**ENDED, "sent_at": None}, None, "er wurde nicht rechtzeitig gesendet"),
+    ({"state": "failed", "sent_at": 7, "message": "Pumpe klemmt"}, None, "Pumpe klemmt"),
+    ({"state": "failed", "sent_at": 7, "message": None}, None, "das Gerät hat abgelehnt"),
+    ({"state": "cancelled", "sent_at": None, "message": None}, None, None),
+    ({"state": "acknowledged", "sent_at": 7, "message": "done"}, None, None),
+]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_command_that_did_not_succeed_says_why_from_how_far_it_came(language: str, tmp_path: Path):
+    check("commandReason", [[command] for command, *_ in COMMANDS], COMMANDS, language, tmp_path)
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_a_problem_is_a_sentence_of_its_code_and_the_rule_of_its_field(language: str, tmp_path: Path):
     check("problemText", [given for given, *_ in PROBLEMS], PROBLEMS, language, tmp_path, "problems.js")

@@ -21,6 +21,15 @@ export function systemEventText({ event, message, details = {}, ...data }) {
   return said === null ? message : said + tail(details);
 }
 
+/** Why a command did not succeed, from how far it came; a device's own words stay. null: the server's text alone says it,
+ *  or is in the language of the console. */
+export function commandReason({ state, sent_at: sentAt, message }) {
+  if (isEnglish()) return null;
+  if (state === "failed") return message || t("sentences.the_device_refused");
+  if (state !== "expired") return null;
+  return sentAt === null || sentAt === undefined ? t("sentences.it_was_not_sent_in_time") : t("sentences.the_device_did_not_answer");
+}
+
 /** Fields that alarms and events have. */
 const common = ({ esp_id: device, gpio, sensor_type: sensor, message }) => ({ device, gpio, sensor, message });
 

@@ -3,6 +3,7 @@
 import { path } from "../core/api.js";
 import { randomId } from "../core/ids.js";
 import { actuatorText } from "../core/names.js";
+import { commandReason } from "../core/sentences.js";
 import { Dialog } from "../ui/dialog.js";
 import { Duration } from "../ui/duration.js";
 import { CheckField, Form, NumberField, TextField, given } from "../ui/form.js";
@@ -75,6 +76,7 @@ function CommandState({ sent }) {
   const loaded = useLoaded(() => api.get(path`/api/v1/commands/${sent.command_id}`), [sent.command_id]);
   const command = loaded.data ?? sent;
   const isOpen = OPEN_STATES.has(command.state);
+  const why = commandReason(command);
 
   useEvents((batch) => batch.some(({ data }) => data.command_id === sent.command_id) && loaded.reloadSoon());
   useEffect(() => {
@@ -86,7 +88,7 @@ function CommandState({ sent }) {
   return html`
     <p class="command-state" role="status">
       ${word(command.command, "switch")} <${Badge} kind=${STATE_KINDS[command.state]}>${word(command.state, "command")}<//>
-      ${" "}<${Reason} text=${command.state_reason} />
+      ${" "}${why ? html`<span class="quiet">${why}</span>` : html`<${Reason} text=${command.state_reason} />`}
     </p>
     <${ProblemNotice} problem=${loaded.problem} />`;
 }

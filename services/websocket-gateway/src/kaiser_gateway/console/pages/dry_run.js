@@ -1,13 +1,14 @@
 /** The dry run of a rule: what would happen with these values; nothing is sent. */
 
 import { sensorText } from "../core/names.js";
+import { actionsText } from "../core/rule_words.js";
 import { Form, NumberField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, Reason } from "../ui/parts.js";
 import { Conditions } from "./executions.js";
-import { t } from "../core/texts.js";
+import { isEnglish, t } from "../core/texts.js";
 
 export function DryRun({ rule, url }) {
   const { api } = useApp();
@@ -28,10 +29,11 @@ export function DryRun({ rule, url }) {
         <${NumberField} label=${t("dry_run.for_so_many_s_already")} name="held_s" min="0" value="0" problem=${state.problem} />
       </div>
     <//>
-    ${result && html`<${Result} result=${result} />`}`;
+    ${result && html`<${Result} ...${{ result, rule, directory }} />`}`;
 }
 
-export const Result = ({ result }) => html`
+/** `rule`: the one that was tried; its actions are said as they are everywhere, where English is not read. */
+export const Result = ({ result, rule, directory }) => html`
   <div class="dry-run" role="status">
     <p>
       <${Badge} kind=${result.would_fire ? "good" : "idle"}>${result.would_fire ? t("dry_run.it_would_fire") : t("dry_run.it_would_not_fire")}<//>
@@ -39,8 +41,12 @@ export const Result = ({ result }) => html`
     </p>
     <${Conditions} conditions=${result.conditions} />
     ${result.actions.length > 0 && html`
-      <h3>${t("dry_run.then")}</h3><ul class="reports">${result.actions.map((text, index) => html`<li key=${index}>${text}</li>`)}</ul>`}
+      <h3>${t("dry_run.then")}</h3>
+      <ul class="reports">${actionsOf(result, rule, directory).map((text, index) => html`<li key=${index}>${text}</li>`)}</ul>`}
   </div>`;
+
+const actionsOf = (result, rule, directory) =>
+  isEnglish() ? result.actions : rule.actions.map((one) => actionsText({ actions: [one] }, directory));
 
 /** The sensors that the conditions name, each once. */
 function sensorsOf(conditions) {

@@ -6,11 +6,11 @@ import { randomId } from "../core/ids.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given, jsonOf } from "../ui/form.js";
 import { html, useApp, useRef, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useStore } from "../ui/hooks.js";
-import { Badge, Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
+import { Badge, Head, ListState, Panel, ProblemNotice, Reason } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
-import { t, tx, word } from "../core/texts.js";
+import { isEnglish, t, tx, word } from "../core/texts.js";
 
 const ROUTES = ["DPS-HBW", "HBW-DPS", "RED-Prod", "BLUE-Prod", "WHITE-Prod"];
 const COLOURS = ["WHITE", "RED", "BLUE"];
@@ -209,7 +209,7 @@ function Plan({ plan, danger, onSent }) {
       <h3>${t("common.checks")}</h3>
       <ul class="checks">
         ${plan.checks.map(({ ok, text, code }) => html`
-          <li key=${text}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? t("factory_steering.passed") : word("refused")}<//> ${text}
+          <li key=${text}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? t("factory_steering.passed") : word("refused")}<//> ${code && !isEnglish() ? word(code, "problem") : ""} <${Reason} text=${text} />
             ${code && html` <span class="quiet">${tx("common.code", { code })}</span>`}</li>`)}
       </ul>
       <${ProblemNotice} problem=${problem} />

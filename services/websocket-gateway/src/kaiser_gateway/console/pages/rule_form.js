@@ -66,7 +66,7 @@ export function RuleForm({ rule, onSave, onTry = null }) {
         <//>
       </div>
       ${!isTried && html`<p class="quiet">${t("rule_form.a_new_rule_is_tried")}</p>`}
-      ${onTry !== null && isTried && html`<${Result} result=${tried.result} />`}
+      ${onTry !== null && isTried && html`<${Result} result=${tried.result} rule=${named} directory=${directory} />`}
     <//>`;
 }
 
