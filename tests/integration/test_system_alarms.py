@@ -1,4 +1,4 @@
-"""Acknowledging an alarm shows on every open console: two clients of the WebSocket, as consoles are."""
+"""Alarms through the whole stack: from a device's readings to REST and to open consoles, clients of the WebSocket."""
 
 import json
 import secrets
@@ -11,6 +11,15 @@ from websockets.sync.client import ClientConnection, connect
 
 WITHIN_S = 60.0
 ALARMS = 5
+LEVELS = {"hi_hi": "critical", "hi": "warning", "lo": "warning", "lo_lo": "critical"}
+CONTRADICTIONS = [
+    ({"hi_hi": 30, "hi": 30}, "hi_hi, hi"),
+    ({"hi": 10, "lo": 20}, "hi, lo"),
+    ({"hi_hi": 5, "lo_lo": 6}, "hi_hi, lo_lo"),
+    ({"lo": 1, "lo_lo": 2}, "lo, lo_lo"),
+    ({"hi": 30, "lo": 28, "hysteresis": 2}, "hysteresis"),
+    ({"hysteresis": 1}, "hi_hi, hi, lo, lo_lo"),
+]
 
 
 class Console:
@@ -105,3 +114,45 @@ def test_an_acknowledgement_shows_on_two_consoles_in_order_and_within_a_second_a
         own = [step[:2] for step in console.steps if step[0] == alarm["alarm_id"]]
         assert own == [(alarm["alarm_id"], "raised"), (alarm["alarm_id"], "acknowledged")]
     assert min(took_s) < max(1.0, 30 * min(asked_s)), (took_s, asked_s)
+
+
+def test_limits_that_contradict_each_other_are_refused_and_those_before_stay(stack: Stack):
+    [esp_id] = stack.register(1)
+    path = f"/api/v1/alarms/limits/{esp_id}/4/ds18b20"
+    with stack.sign_in() as rest:
+        before = rest.put(path, json={"hi": 30, "lo": 10}).raise_for_status().json()
+        for limits, field in CONTRADICTIONS:
+            refused = rest.put(path, json=limits)
+            assert (refused.status_code, refused.json()["field"]) == (422, field), refused.text
+        assert rest.get(path).json() == before
+
+
+def test_readings_of_a_device_beyond_each_limit_are_alarms_in_rest_and_on_the_console(stack: Stack):
+    """From the device's message to the frame: through the broker, ingest, sensor and alarm."""
+    [esp_id] = stack.register(1)
+    walk = {35.0: {"hi"}, 50.0: {"hi", "hi_hi"}, 20.0: set(), 5.0: {"lo"}, -5.0: {"lo", "lo_lo"}, 21.0: set()}
+    with stack.sign_in() as rest:
+        token = rest.headers["Authorization"].removeprefix("Bearer ")
+        url = f"{stack.addresses['http_url'].replace('http', 'ws', 1)}/api/v1/ws/realtime"
+        limits = {"hi_hi": 40, "hi": 30, "lo": 10, "lo_lo": 0, "hysteresis": 2}
+        rest.put(f"/api/v1/alarms/limits/{esp_id}/4/ds18b20", json=limits).raise_for_status()
+
+        def raised() -> dict[str, str]:
+            found = rest.get("/api/v1/alarms", params={"esp_id": esp_id, "state": "raised"}).json()["items"]
+            limits = [alarm for alarm in found if alarm["kind"].startswith("limit_")]
+            return {alarm["kind"].removeprefix("limit_"): alarm["severity"] for alarm in limits}
+
+        with connect(f"{url}/{secrets.token_hex(4)}?token={token}") as socket:
+            console = Console(socket)
+            for value, beyond in walk.items():
+                stack.publish([reading(esp_id, 4, int(time.time() * 1000), value)])
+                wait_until(lambda beyond=beyond: set(raised()) == beyond, f"{beyond} at {value}", WITHIN_S)
+                assert raised() == {level: LEVELS[level] for level in beyond}
+            query = {"esp_id": esp_id, "kind": "limit_lo_lo"}
+            [last] = rest.get("/api/v1/alarms", params=query).json()["items"]
+            console.until(last["alarm_id"], "cleared")
+        rows = rest.get("/api/v1/alarms", params={"esp_id": esp_id}).json()["items"]
+        kinds = {row["alarm_id"]: row["kind"] for row in rows}
+        shown = [(kinds[step[0]], step[1]) for step in console.steps if step[0] in kinds]
+    expected = [(f"limit_{level}", what) for level in LEVELS for what in ("raised", "cleared")]
+    assert sorted(step for step in shown if step[0].startswith("limit_")) == sorted(expected)
