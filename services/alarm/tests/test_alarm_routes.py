@@ -11,13 +11,16 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
-from alarm_world import ask, channel, say, shown, until
+from alarm_world import ask, channel, has, say, shown, until
 from kaiser_alarm.handlers import answer
+from kaiser_alarm.jobs import holder
 from kaiser_alarm.jobs.holder import AlarmHolder
+from kaiser_alarm.jobs.notify import Notifying
 from kaiser_alarm.publish.reach import guarded
 from kaiser_alarm.settings import AlarmSettings
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
 from kaiser_common.contract.schemas.api.alarms import AcknowledgeAlarm, Alarm
 from kaiser_common.contract.schemas.api.notifications import Notifications, NotificationsQuery
 from kaiser_common.contract.schemas.device import DeviceRecord
@@ -97,9 +100,9 @@ async def running(bus: Bus, settings: AlarmSettings, clock: Callable[[], int]) -
     reach = guarded(tuple(settings.alarm_channel_networks))
     async with open_pool(settings, "alarm") as pool:
         new_broker = partial(Broker, bus, service, settings)
-        holder = AlarmHolder(bus, pool, new_broker, answer, settings, reach, clock)
+        service_work = AlarmHolder(bus, pool, new_broker, answer, settings, reach, clock)
         stop = asyncio.Event()
-        work = asyncio.create_task(holder.until(stop))
+        work = asyncio.create_task(service_work.until(stop))
         try:
             yield
         finally:
@@ -109,15 +112,19 @@ async def running(bus: Bus, settings: AlarmSettings, clock: Callable[[], int]) -
 
 
 @pytest.fixture
-async def site(bus, make_database, tmp_path, another):
-    clock, everything = Clock(), another()
-    settings = AlarmSettings(
+def settings(make_database, tmp_path):
+    return AlarmSettings(
         database_url=make_database(),
         state_dir=tmp_path,
         alarm_notify_s=0.1,
         alarm_channel_timeout_s=60,
         alarm_channel_networks=["127.0.0.0/8"],
     )
+
+
+@pytest.fixture
+async def site(bus, settings, another):
+    clock, everything = Clock(), another()
     async with running(bus, settings, clock):
         await channel(bus, "everything", everything.url, severities=["critical", "warning", "info"])
         yield Site(bus, clock, everything)
@@ -157,6 +164,38 @@ async def test_an_alarm_reaches_the_receivers_of_its_severity_and_zone_and_no_ot
     assert unused.taken == []
     alarms = [pair for pair in named(site.everything) if pair[0] != "rule_alarm"]
     assert len(alarms) == len(set(alarms)) == 6
+
+
+async def test_no_alarm_is_sent_before_the_zones_of_devices_are_read(bus, settings, receiver, monkeypatch):
+    """A route of a zone would not take it, and the service would raise no_channel, as at any start."""
+    may_read, looks, look = asyncio.Event(), [], Notifying.look
+
+    class Late(Mirror):
+        async def keep(self):
+            await may_read.wait()
+            await super().keep()
+
+    async def counted(job):
+        looks.append(job)
+        await look(job)
+
+    def devices_of(bus):
+        return Late(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json, stamp=lambda record, _: record)
+
+    monkeypatch.setattr(holder, "devices_of", devices_of)
+    monkeypatch.setattr(Notifying, "look", counted)
+    registry = await BucketWriter.open(bus, DEVICES_BUCKET)
+    record = DeviceRecord(esp_id="ESP_N", kaiser_id="god", state="approved", zone_id="north")
+    await registry.put("ESP_N", record.model_dump_json().encode())
+    async with running(bus, settings, Clock()):
+        await channel(bus, "north", receiver.url, zones=["north"])
+        await say(bus, "device_offline", "ESP_N")
+        await until(lambda: shown(bus, kind="device_offline"))
+        assert looks == []
+        may_read.set()
+        await until(has(lambda: receiver.taken, 1))
+        assert named(receiver) == [("device_offline", "ESP_N")]
+        assert await shown(bus, kind="no_channel") == []
 
 
 async def test_day_and_night_have_receivers_of_their_own_and_the_next_shift_gets_what_stands(site, another, mailbox):

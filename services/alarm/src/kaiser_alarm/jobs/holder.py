@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cache, partial
 
+import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.bus.waiting import set_within
@@ -34,11 +35,14 @@ from kaiser_alarm.publish.reach import Reach
 from kaiser_alarm.settings import AlarmSettings
 from kaiser_alarm.store.sealing import Sealing, key_of
 
+log = structlog.get_logger()
+
 _SHELVES_EVERY_S = 5.0
 _DATABASE_EVERY_S = 5.0
 _REGISTRY_EVERY_S = 10.0
 _UPKEEP_EVERY_S = 3600.0
 _PUBLISH_AT_LEAST_EVERY_S = 5.0
+_ZONES_WITHIN_S = 30.0
 
 Answer = Callable[[Broker, AlarmApi, FiguresApi, LimitsApi, ChannelApi], None]
 """Of handlers.py, which stands above this room."""
@@ -96,7 +100,7 @@ class AlarmHolder:
                     owners=OwnerReading(self._bus, events, board, watch).run(),
                     publish=self._publish(),
                     devices=devices.keep(),
-                    notify=self._notify(events, notifying),
+                    notify=self._notify(events, devices, notifying),
                     away=self._watch_database(events, away),
                     shelves=every(_SHELVES_EVERY_S, shelves, "shelves_postponed"),
                     registry=self._compare(events, board, devices),
@@ -113,9 +117,14 @@ class AlarmHolder:
             await until_done(partial(publish_steps, self._pool, self._bus), "steps_not_published")
             await set_within(self._unpublished, _PUBLISH_AT_LEAST_EVERY_S)
 
-    async def _notify(self, events: EventReading, notifying: Notifying) -> None:
-        """Notify once the alarms are known."""
+    async def _notify(self, events: EventReading, devices: Mirror[DeviceRecord], notifying: Notifying) -> None:
+        """Notify once the alarms are known, and the zones of devices: without these no route of a zone takes an alarm.
+        Zones that cannot be read hold up no alarm for longer than half a minute."""
         await events.loaded.wait()
+        try:
+            await devices.ready(_ZONES_WITHIN_S)
+        except TimeoutError as error:
+            log.warning("zones_not_read", reason=str(error), next="routes of a zone take no alarm until they are read")
         every_s = self._settings.alarm_notify_s
         await every(every_s, notifying.look, "notifications_postponed", delay_s=every_s, retry_s=1.0)
 
