@@ -75,10 +75,26 @@ def test_a_device_that_stopped_by_itself_is_cleared_once_it_takes_a_clear(freed_
 def test_a_clear_that_the_device_confirmed_is_not_repeated():
     late = LateStops()
     late.freed(own_stop(NOW), NOW)
-    late.confirmed("ESP_A")
+    late.confirmed("ESP_A", NOW + 4_900)
     assert whom(late, {}, NOW + 5_000) == ["ESP_A"], "no clear had been sent that it could confirm"
-    late.confirmed("ESP_A")
+    late.confirmed("ESP_A", NOW + 5_100)
     assert whom(late, {}, NOW + 10_000) == []
+
+
+def test_a_device_that_was_sent_a_stop_just_before_it_was_freed_is_cleared_once_it_takes_a_clear():
+    late = LateStops()
+    late.sent(board("ESP_A"), stop(), ["ESP_A"], NOW + 20_000)
+    late.freed(stop(), NOW + 20_500)
+    sent = [at - NOW for at in range(NOW + 20_500, NOW + 60_000, 100) if whom(late, {}, at)]
+    assert sent == [25_000, 30_000, 35_000]
+
+
+def test_what_a_device_said_before_it_could_take_the_clear_confirms_none():
+    late = LateStops()
+    late.sent({}, stop(), ["ESP_A"], NOW)
+    assert whom(late, {}, NOW + 5_000) == ["ESP_A"]
+    late.confirmed("ESP_A", NOW + 4_999)
+    assert whom(late, {}, NOW + 10_000) == ["ESP_A"], "it spoke of the clear before"
 
 
 def test_a_device_that_stops_by_itself_again_is_not_cleared_by_what_freed_it_before():

@@ -62,14 +62,17 @@ class LateStops:
                 self._late[esp_id] = LateStop(esp_id, stop, at)
 
     def freed(self, stop: Emergency, now_ms: int) -> None:
-        """A person freed a device that had stopped on its own."""
-        esp_id, sent_at = stop.esp_id or "", max(stop.raised_at, now_ms - REFUSES_MS)
+        """A person freed a device that had stopped on its own. It may have been sent a stop in between."""
+        esp_id = stop.esp_id or ""
+        told_at, _ = self._sent.get(esp_id, (0, stop))
+        sent_at = max(stop.raised_at, told_at, now_ms - REFUSES_MS)
         self._late[esp_id] = LateStop(esp_id, stop, sent_at, freed_at=now_ms)
 
-    def confirmed(self, esp_id: str) -> None:
-        """A device says that it is clear: after a clear was sent, that needs no repetition."""
+    def confirmed(self, esp_id: str, said_at: int) -> None:
+        """A device says that it is clear, ms: after a clear was sent that the device could take, that needs no
+        repetition."""
         late = self._late.get(esp_id)
-        if late is not None and late.attempt:
+        if late is not None and late.attempt and said_at >= late.sent_at + REFUSES_MS:
             del self._late[esp_id]
 
     def due(self, board: Board, now_ms: int) -> list[LateStop]:

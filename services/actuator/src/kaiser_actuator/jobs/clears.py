@@ -74,8 +74,9 @@ class Clears:
         `sequence`: the place of its message in the stream DEVICES; alerts before it are echoes of the stop.
         `received_at`: when ingest had it, ms; what it said before this replica sent it the stop last is no answer.
         """
-        self._stops.is_clear(esp_id)
-        change = confirmed(self._stops.board(), esp_id, self._stops.told, min(received_at, self._now_ms()))
+        said_at = min(received_at, self._now_ms())
+        self._stops.is_clear(esp_id, said_at)
+        change = confirmed(self._stops.board(), esp_id, self._stops.told, said_at)
         held = self._stops.held(esp_id)
         if change is None or held is None or held.clearing is None:
             return

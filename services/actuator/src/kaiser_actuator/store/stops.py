@@ -285,9 +285,9 @@ class Stops(Mapping[str, Emergency]):
         """Send a clear to a device that had stopped on its own, once it accepts one."""
         self._late.freed(stop, self._now_ms())
 
-    def is_clear(self, esp_id: str) -> None:
-        """A device says that it is clear."""
-        self._late.confirmed(esp_id)
+    def is_clear(self, esp_id: str, said_at: int) -> None:
+        """A device says that it is clear, ms."""
+        self._late.confirmed(esp_id, said_at)
 
     async def clear_late(self) -> None:
         """Send a clear to devices that stand still for nothing, and the locks of their actuators again."""
