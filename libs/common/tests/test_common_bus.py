@@ -78,7 +78,7 @@ async def test_a_batch_of_any_size_is_stored_in_order(bus):
         assert [int(delivery.body) for delivery in await take(consumer, 2500)] == list(range(2500))
 
 
-@pytest.mark.parametrize(("count", "size"), [(3, 0), (30, 0), (30, 24 * 1024)])
+@pytest.mark.parametrize(("count", "size"), [(3, 0), (15, 0), (30, 0), (30, 24 * 1024)])
 async def test_what_need_not_be_ordered_is_stored_all_the_same_and_never_twice(bus, count, size):
     messages = numbered(bus, count, size)
     await bus.publish_batch(messages[1:2], ordered=False)

@@ -30,8 +30,8 @@ MAX_BATCH = 1000
 
 _BATCH_BYTES = 4 * 1024 * 1024
 
-_FEW = 10
-"""So many messages are on the disk sooner one by one: an atomic batch costs what ten to twenty messages cost."""
+_FEW = 20
+"""So many messages cost NATS half as much one by one, and are not later on the disk (docs/performance.md)."""
 _LARGE_BYTES = 8 * 1024
 """Messages of this size on average cost less one by one, however many they are (docs/performance.md)."""
 
@@ -96,7 +96,7 @@ class Bus:
     ) -> None:
         """Publish messages of one stream in atomic batches, in order, and wait for the acknowledgement from disk.
 
-        Not `ordered`, for independent messages: up to ten, or any number of large ones, are sent one after the other
+        Not `ordered`, for independent messages: up to 20, or any number of large ones, are sent one after the other
         without waiting, which is faster. If one of them is refused, it may be stored after the others when it is
         repeated.
 
