@@ -921,17 +921,18 @@ async def test_what_an_unknown_actuator_says_is_kept_and_told_once(life):
 
 async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_by_the_stop(life, monkeypatch):
     await life.pump()
-    publish, stopped = life.bus.publish_batch, asyncio.Event()
+    publish, admitted, stopped = life.bus.publish_batch, asyncio.Event(), asyncio.Event()
 
     async def after_the_stop(messages, **options):
         if messages and messages[0].subject.startswith("mqtt.out.god.ESP_A.command.5"):
+            admitted.set()
             await asyncio.wait_for(stopped.wait(), 60)
         await publish(messages, **options)
 
     monkeypatch.setattr(life.bus, "publish_batch", after_the_stop)
     async with asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(life.send("ON"))
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(admitted.wait(), 60)
         tasks.create_task(life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA))
         await asyncio.sleep(0.3)
         stopped.set()
