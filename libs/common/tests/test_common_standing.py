@@ -61,6 +61,12 @@ def test_every_state_is_published_again_after_five_minutes_and_after_another_pro
     assert watched(watch, 0.1, AGAIN_EVERY_S * 3 + 1, ended=ended) == []
 
 
+def test_a_condition_with_events_of_its_own_is_published_again_only_while_it_holds():
+    watch, holding = StandingWatch(BOUNDS), [SystemEvent(event="mqtt_breaker_open", message="refused", ts=7)]
+    looks = [watch.events({}, at, 7, holding=holding) for at in (0.0, 10.0, AGAIN_EVERY_S)]
+    assert looks == [holding, [], holding]
+
+
 def test_what_is_not_seen_is_not_published_and_its_state_stays():
     watch = StandingWatch(BOUNDS)
     watched(watch, 0.8, 0.0)

@@ -96,7 +96,7 @@ async def session_here(
     told: list[tuple[str, int | None]] = []
     async with connect(bus_settings, "tests") as bus:
         events = SystemEvents(bus)
-        events.report = lambda event, *_, code=None, **__: told.append((event, code))  # type: ignore[method-assign]
+        events.put = lambda event: told.append((event.event, event.code))  # type: ignore[method-assign]
         values = IngestSettings(nats_url=bus_settings.nats_url, mqtt_port=port, site="here", **settings)
         session = MqttSession(values, _NoPipeline(), SessionStore(bus), events)  # type: ignore[arg-type]
         running = asyncio.create_task(session.run())

@@ -78,8 +78,8 @@ async def test_rejections_over_a_share_and_a_full_disk_are_reported_again_by_the
 
     await until(both)
     found = await reported(0)
-    assert found["rejections_many"] == {"source": source}
-    assert found["disk_filling"] == {"source": ""}
+    assert found["rejections_many"] == {"source": source, "percent": 6}
+    assert found["disk_filling"]["source"] == ""
     before = len(await world.stored("EVENTS"))
     ingest.kill()
     world.ingest(KAISER_INGEST_DISK_FREE="0.9999999")

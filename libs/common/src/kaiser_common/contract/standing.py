@@ -66,15 +66,22 @@ class StandingWatch:
     _all_at_s: float | None = None
 
     def events(
-        self, seen: Mapping[ConditionKey, Seen], now_s: float, now_ms: int, *, ended: Sequence[ConditionKey] = ()
+        self,
+        seen: Mapping[ConditionKey, Seen],
+        now_s: float,
+        now_ms: int,
+        *,
+        holding: Sequence[SystemEvent] = (),
+        ended: Sequence[ConditionKey] = (),
     ) -> list[SystemEvent]:
         """The events of a look. A condition that is missing in `seen` is unknown: its state stays and is not
-        published. ended: conditions that have events of their own at their changes, and do not hold now.
+        published. holding, ended: of conditions that have events of their own at their changes, the events of those
+        that hold now, and those that do not.
         """
         again = self._all_at_s is None or now_s - self._all_at_s >= AGAIN_EVERY_S
         if again:
             self._all_at_s = now_s
-        begun: list[SystemEvent] = []
+        begun = list(holding) if again else []
         over = list(ended) if again else []
         for key, (figure, message, facts) in seen.items():
             changed, holds = self._judge(key, figure, now_s)

@@ -7,12 +7,13 @@ from enum import StrEnum
 
 import structlog
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.event import SystemEvent
 
 from kaiser_ingest import metrics
 from kaiser_ingest.domain import backoff, reason_codes
 from kaiser_ingest.mqtt.client import Closed
 from kaiser_ingest.mqtt.connection import ConnectFailed
-from kaiser_ingest.publish import SystemEvents
+from kaiser_ingest.publish import SystemEvents, system_event
 
 log = structlog.get_logger()
 
@@ -119,11 +120,16 @@ class ConnectAttempts:
         if self.failures == backoff.BREAKER_FAILURES:
             metrics.BREAKER_OPEN.set(1)
             log.error("mqtt_breaker_open", code=int(Code.CIRCUIT_OPEN), reason=self.last_error, next="one try a minute")
-            self._events.report(
-                "mqtt_breaker_open",
-                "critical",
-                f"the MQTT broker cannot be used, one try a minute: {self.last_error}",
-                code=Code.CIRCUIT_OPEN,
-                source=self._source,
-                reason=self.last_error,
-            )
+            self._events.put(breaker_open(self.last_error, self._source))
+
+
+def breaker_open(reason: str, source: str) -> SystemEvent:
+    """The event that the broker cannot be used."""
+    return system_event(
+        "mqtt_breaker_open",
+        "critical",
+        f"the MQTT broker cannot be used, one try a minute: {reason}",
+        code=Code.CIRCUIT_OPEN,
+        source=source,
+        reason=reason,
+    )

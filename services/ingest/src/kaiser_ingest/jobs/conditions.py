@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.standing import (
     DISK_FILLING,
     REJECTIONS_MANY,
@@ -27,10 +28,13 @@ from kaiser_common.contract.standing import (
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.loops import every
 
+from kaiser_ingest.consumers.attempts import breaker_open
 from kaiser_ingest.consumers.receiver import Receiver
+from kaiser_ingest.domain.backoff import breaker_is_open
 from kaiser_ingest.domain.rejection_share import RejectionWindow
 from kaiser_ingest.jobs.holder import SessionHolder
 from kaiser_ingest.jobs.streams import StreamFills
+from kaiser_ingest.jobs.watchdog import stalled
 from kaiser_ingest.metrics import Result
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
@@ -63,16 +67,31 @@ async def watch_conditions(
         if settings.ingest_disk_free > 0:
             seen |= await asyncio.to_thread(disk_seen, settings.state_dir)
         if holder.is_holding:
-            is_stored = receiver.pipeline.oldest_age_s() <= settings.ingest_ack_age_alarm_s
-            ended = [ConditionKey(STORE_PAUSED, settings.source)] if is_stored else []
-            ended += [ConditionKey("broker_unreachable", settings.source)] if receiver.session.is_up else []
-            for event in watch.events(seen, time.monotonic(), now_ms(), ended=ended):
+            holding, ended = others_of(receiver, settings)
+            for event in watch.events(seen, time.monotonic(), now_ms(), holding=holding, ended=ended):
                 log.info("condition_reported", condition=event.event, message=event.message)
                 events.put(event)
         else:
             watch.forget()
 
     await every(_EVERY_S, look, "conditions_not_watched")
+
+
+def others_of(receiver: Receiver, settings: IngestSettings) -> tuple[list[SystemEvent], list[ConditionKey]]:
+    """Of the conditions that have events of their own at their changes, the events of those that hold and the keys of
+    those that do not. A broker that is lost, while the breaker is not open, is neither."""
+    holding: list[SystemEvent] = []
+    ended: list[ConditionKey] = []
+    source, session, age_s = settings.source, receiver.session, receiver.pipeline.oldest_age_s()
+    if age_s > settings.ingest_ack_age_alarm_s:
+        holding.append(stalled(age_s, source))
+    else:
+        ended.append(ConditionKey(STORE_PAUSED, source))
+    if session.is_up:
+        ended.append(ConditionKey("broker_unreachable", source))
+    elif breaker_is_open(session.failures):
+        holding.append(breaker_open(session.last_error, source))
+    return holding, ended
 
 
 def bounds_of(settings: IngestSettings) -> Mapping[str, Bounds]:
