@@ -1,19 +1,16 @@
 """Servers that refuse: a database that only reads, a stream that is full, a backlog of a million."""
 
 import asyncio
-import json
-import re
 import signal
 from pathlib import Path
-from typing import Any
 
 import actions
-import httpx
 import nats
 import pytest
 from harness import Stack, wait_until
 from nats.aio.client import Client
 from nats.js.errors import APIError
+from streams import info_of, limit, waits_s
 from trial import RECOVERY_S, Trial, trial
 
 
@@ -92,36 +89,6 @@ async def is_taken(client: Client, esp_id: str) -> bool:
             raise
         return False
     return True
-
-
-def waits_s(stack: Stack) -> float:
-    """The age of the oldest message that ingest holds and could not store."""
-    port = stack.addresses["metrics_ports"]["ingest"]
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-    found = re.search(r"^kaiser_ingest_oldest_unacknowledged_seconds (\S+)$", text, re.MULTILINE)
-    assert found is not None, text
-    return float(found[1])
-
-
-async def limit(stack: Stack, stream: str, max_bytes: int) -> None:
-    """Change how much a stream may hold."""
-    config = (await info_of(stack, stream))["config"]
-    answer = await asked(stack, f"$JS.API.STREAM.UPDATE.{stream}", json.dumps(config | {"max_bytes": max_bytes}))
-    assert "error" not in answer, answer
-
-
-async def info_of(stack: Stack, stream: str) -> dict[str, Any]:
-    """The configuration and the state of a stream."""
-    return await asked(stack, f"$JS.API.STREAM.INFO.{stream}", "")
-
-
-async def asked(stack: Stack, subject: str, body: str) -> dict[str, Any]:
-    client = await nats.connect(stack.addresses["nats_url"])
-    try:
-        found: dict[str, Any] = json.loads((await client.request(subject, body.encode(), timeout=30)).data)
-    finally:
-        await client.close()
-    return found
 
 
 @pytest.mark.in_short_form(stack={"mosquitto"})

@@ -160,6 +160,8 @@ class Board:
         """Pins that no driver can take, such as those of the flash memory."""
         self.stopped_at: float | None = None
         self.boot_at = time.monotonic()
+        self.clock_off_s = 0
+        """By so much its clock is ahead of the time; negative: behind."""
         self._address = address
         self._credentials = credentials
         self._firmware = firmware(self)
@@ -294,7 +296,7 @@ class Board:
     # Clock and log
 
     def unix(self) -> int:
-        return int(time.time())
+        return int(time.time()) + self.clock_off_s
 
     def millis(self) -> int:
         return int((time.monotonic() - self.boot_at) * 1000)

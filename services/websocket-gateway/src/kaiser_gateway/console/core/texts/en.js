@@ -1254,7 +1254,7 @@ export default {
   "word.alarm_kind.limit_lo_lo": "limit lo lo",
   "word.alarm_kind.message_undeliverable": "message undeliverable",
   "word.alarm_kind.no_channel": "no channel",
-  "word.alarm_kind.rejections_many": "rejections many",
+  "word.alarm_kind.rejections_many": "many rejections",
   "word.alarm_kind.rule_alarm": "rule alarm",
   "word.alarm_kind.rule_failed": "rule failed",
   "word.alarm_kind.rule_loop": "rule loop",
