@@ -301,26 +301,6 @@ def test_eighteen_sensors_fit_on_two_screens_of_a_phone(make_person: Callable[..
     assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.timeout(900)
-def test_a_thousand_sensors_are_drawn_and_each_follows_its_readings(browser: Browser, make_stack: Callable[..., Stack]):
-    stack = make_stack().start()
-    devices, at = stack.register(100), now_ms()
-    stack.publish([heartbeat(esp_id) for esp_id in devices])
-    stack.publish([reading(esp_id, gpio, at, 20.0 + gpio) for esp_id in devices for gpio in range(10)])
-    wait_until(lambda: stack.rows(devices) == 1000, "a thousand readings are stored", 240.0)
-    person = Person(browser, stack).sign_in().open("overview")
-    tiles = person.page.locator(".tile")
-    expect(tiles).to_have_count(1000, timeout=_IN_THE_END_MS)
-    for number in (0, 50, 99):
-        one = tiles.filter(has_text=devices[number]).filter(has_text=f"gpio {number % 10}")
-        expect(one).to_contain_text(f"{20 + number % 10} °C")
-        stack.publish([reading(devices[number], number % 10, at + 1000, 60.5 + number)])
-        expect(one).to_contain_text(f"{60.5 + number} °C")
-    expect(tiles).to_have_count(1000)
-    assert person.troubles == []
-    person.leave()
-
-
 def changed(message: Message, **fields: object) -> Message:
     """The message with other fields."""
     return Message(message.topic, json.dumps(json.loads(message.payload) | fields).encode())

@@ -13,8 +13,10 @@ from harness import Stack, reading, wait_until
 
 DEVICES, SENSORS_EACH, HOURS = 100, 10, 24
 SENSORS = DEVICES * SENSORS_EACH
-REQUESTS = 40
+REQUESTS = 100
 GOAL_MS = 100
+P95_RATIO = 3
+"""Nineteen of twenty answers take at most so many times the median."""
 HOUR_MS = 3_600_000
 URL = "/api/v1/overview"
 
@@ -45,7 +47,7 @@ def with_a_day(overview: dict[str, Any]) -> int:
     return sum(len([each for each in one["means"] if each is not None]) >= HOURS - 1 for one in overview["sensors"])
 
 
-def test_the_overview_of_a_thousand_sensors_takes_at_most_100_ms(fleet: Stack):
+def test_the_overview_of_a_thousand_sensors_takes_at_most_100_ms_and_seldom_three_times_that(fleet: Stack):
     with fleet.sign_in() as rest:
 
         def loaded() -> bool:
@@ -56,6 +58,7 @@ def test_the_overview_of_a_thousand_sensors_takes_at_most_100_ms(fleet: Stack):
         body = rest.get(URL).content
     median, p95 = statistics.median(took_ms), statistics.quantiles(took_ms, n=20)[-1]
     print(f"\noverview of {SENSORS} sensors, {len(body) / 1e6:.2f} MB: median {median:.0f} ms, p95 {p95:.0f} ms")
+    assert p95 <= P95_RATIO * median
     assert median <= GOAL_MS
 
 
