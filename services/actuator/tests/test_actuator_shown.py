@@ -1,10 +1,11 @@
 """Which actuators a list shows, by state, zone and type: a table of cases."""
 
 import pytest
-from kaiser_actuator.domain.shown import Facts, is_shown
-from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery
+from kaiser_actuator.domain.shown import ActuatorNow, is_shown
+from kaiser_actuator.domain.unit import Unit
+from kaiser_common.contract.schemas.api.actuators import ActuatorSettings, ActuatorsQuery, Emergency
+from kaiser_common.contract.schemas.device import DeviceRecord
 
-PUMP = Facts("pump", "north", state=False, last_error=None, is_stopped=False)
 AWAY = {"state": None, "last_error": "no water"}
 
 
@@ -33,4 +34,17 @@ AWAY = {"state": None, "last_error": "no water"}
     ],
 )
 def test_a_list_shows_the_actuators_that_are_asked_for(query, values, shown):
-    assert is_shown(ActuatorsQuery(**query), PUMP._replace(**values)) is shown
+    assert is_shown(ActuatorsQuery(**query), pump(**values)) is shown
+
+
+def pump(
+    *,
+    state: bool | None = False,
+    last_error: str | None = None,
+    zone_id: str | None = "north",
+    is_stopped: bool = False,
+) -> ActuatorNow:
+    unit = Unit("ESP_1", 5, "god", ActuatorSettings(actuator_type="pump"), state=state, last_error=last_error)
+    device = DeviceRecord(esp_id="ESP_1", kaiser_id="god", state="approved", online=True, zone_id=zone_id)
+    stop = Emergency(emergency_id="e1", reason="smoke", raised_by="admin", raised_at=0) if is_stopped else None
+    return ActuatorNow(unit, device, stop)

@@ -21,13 +21,13 @@ from kaiser_common.contract.schemas.api.actuators import (
 )
 from kaiser_common.contract.schemas.api.devices import DeviceId
 from kaiser_common.contract.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
-from kaiser_common.contract.times import ms_of, time_of
+from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.versions import patched
 
 from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.emergencies import covering
-from kaiser_actuator.domain.shown import Facts, is_shown
+from kaiser_actuator.domain.shown import ActuatorNow, is_shown, to_actuator
 from kaiser_actuator.domain.unit import Unit
 from kaiser_actuator.store import Connection, actuators, history
 from kaiser_actuator.store.actuators import Key
@@ -67,7 +67,7 @@ class ActuatorRegistryApi:
         async with self._pool.reading() as connection:
             while len(items) <= query.limit and looked_at < _MOST_LOOKED_AT:
                 units = await actuators.page(connection, query.esp_id, after, at_once, query.actuator_type)
-                items += [self._view(unit) for unit in units if is_shown(query, self._facts(unit))]
+                items += [to_actuator(now) for now in map(self._now, units) if is_shown(query, now)]
                 looked_at += len(units)
                 after = units[-1].key if len(units) == at_once else None
                 if after is None:
@@ -138,55 +138,15 @@ class ActuatorRegistryApi:
         unit = await actuators.read(connection, key.esp_id, key.gpio)
         if unit is None:
             raise _unknown(key)
-        return self._view(unit)
+        return to_actuator(self._now(unit))
 
-    def _facts(self, unit: Unit) -> Facts:
-        device = self._devices.get(unit.esp_id)
-        is_online = device is not None and device.online
-        return Facts(
-            actuator_type=unit.settings.actuator_type,
-            zone_id=None if device is None else device.zone_id or None,
-            state=unit.state if is_online else None,  # before the sweep has written that it is unknown, too
-            last_error=unit.last_error,
-            is_stopped=covering(self._stops, unit.esp_id, unit.gpio) is not None,
-        )
-
-    def _view(self, unit: Unit) -> Actuator:
-        stop = covering(self._stops, unit.esp_id, unit.gpio)
-        device = self._devices.get(unit.esp_id)
-        is_online = device is not None and device.online
-        _, zone_id, state, _, _ = self._facts(unit)
-        return Actuator(
-            **unit.settings.model_dump(),
-            esp_id=unit.esp_id,
-            gpio=unit.gpio,
-            zone_id=zone_id,
-            registered=unit.registered,
-            state=state,
-            last_state=unit.last_state,
-            on_since=ms_of(unit.on_since) if state and unit.on_since else None,
-            value=unit.value,
-            reported_at=ms_of(unit.reported_at) if unit.reported_at else None,
-            last_error=unit.last_error,
-            emergency="normal" if stop is None else "active",
-            emergency_reason=stop.reason if stop else None,
-            emergency_at=stop.raised_at if stop else None,
-            known=state is not None,
-            known_until=None if is_online else known_until(unit, device),
-        )
+    def _now(self, unit: Unit) -> ActuatorNow:
+        return ActuatorNow(unit, self._devices.get(unit.esp_id), covering(self._stops, unit.esp_id, unit.gpio))
 
 
 def _check_interlocks(settings: ActuatorSettings, gpio: int) -> None:
     if gpio in settings.interlocks:
         raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "interlocks must not name the actuator itself", "interlocks")
-
-
-def known_until(unit: Unit, device: DeviceRecord | None) -> int | None:
-    """The time (ms) until which the state of an offline device's actuator was known: the device's last message or the
-    report of the state, whichever is later. None: never."""
-    reported_at = ms_of(unit.reported_at) if unit.reported_at else None
-    offline_since = None if device is None else device.offline_since
-    return None if reported_at is None else max(reported_at, offline_since or 0)
 
 
 def _to_item(unit: Unit) -> ActuatorItem:

@@ -1,40 +1,90 @@
-"""Which actuators a list shows, pure."""
+"""An actuator as the API shows it, and which ones a list shows; pure."""
 
 from typing import NamedTuple
 
-from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery, ActuatorsShown
+from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsQuery, ActuatorsShown, Emergency
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.times import ms_of
+
+from kaiser_actuator.domain.unit import Unit
 
 
-class Facts(NamedTuple):
-    """Properties of an actuator that a list may be narrowed by. state: None while it is not known; last_error: of its
-    last report."""
+class ActuatorNow(NamedTuple):
+    """An actuator with what the tables do not say of it. device: None if it is not in the registry; stop: the one that
+    covers the actuator, None if there is none."""
 
-    actuator_type: str
-    zone_id: str | None
-    state: bool | None
-    last_error: str | None
-    is_stopped: bool
+    unit: Unit
+    device: DeviceRecord | None
+    stop: Emergency | None
+
+    @property
+    def is_online(self) -> bool:
+        """Whether its device is online."""
+        return self.device is not None and self.device.online
+
+    @property
+    def zone_id(self) -> str | None:
+        """The zone of its device."""
+        return None if self.device is None else self.device.zone_id or None
+
+    @property
+    def state(self) -> bool | None:
+        """Whether it is on; None while that is not known, also before the sweep has written so for a device that went
+        offline."""
+        return self.unit.state if self.is_online else None
+
+    @property
+    def known_until(self) -> int | None:
+        """The time (ms) until which the state of an offline device's actuator was known: the device's last message or
+        the report of the state, whichever is later. None: it is known now, or never was."""
+        if self.is_online or self.unit.reported_at is None:
+            return None
+        offline_since = None if self.device is None else self.device.offline_since
+        return max(ms_of(self.unit.reported_at), offline_since or 0)
 
 
-def is_shown(query: ActuatorsQuery, facts: Facts) -> bool:
+def is_shown(query: ActuatorsQuery, now: ActuatorNow) -> bool:
     """Whether an actuator is of the type and the zone, and in the state, that are asked for."""
     return (
-        query.actuator_type in (None, facts.actuator_type)
-        and query.zone_id in (None, facts.zone_id)
-        and (query.state is None or is_in(query.state, facts))
+        query.actuator_type in (None, now.unit.settings.actuator_type)
+        and query.zone_id in (None, now.zone_id)
+        and (query.state is None or is_in(query.state, now))
     )
 
 
-def is_in(state: ActuatorsShown, facts: Facts) -> bool:
+def is_in(state: ActuatorsShown, now: ActuatorNow) -> bool:
     """Whether an actuator is in a state now."""
     match state:
         case "on":
-            return facts.state is True
+            return now.state is True
         case "off":
-            return facts.state is False
+            return now.state is False
         case "unknown":
-            return facts.state is None
+            return now.state is None
         case "failed":
-            return facts.state is not None and bool(facts.last_error)
+            return now.state is not None and bool(now.unit.last_error)
         case "stopped":
-            return facts.is_stopped
+            return now.stop is not None
+
+
+def to_actuator(now: ActuatorNow) -> Actuator:
+    """The actuator of the API."""
+    unit, stop, state = now.unit, now.stop, now.state
+    return Actuator(
+        **unit.settings.model_dump(),
+        esp_id=unit.esp_id,
+        gpio=unit.gpio,
+        zone_id=now.zone_id,
+        registered=unit.registered,
+        state=state,
+        last_state=unit.last_state,
+        on_since=ms_of(unit.on_since) if state and unit.on_since else None,
+        value=unit.value,
+        reported_at=ms_of(unit.reported_at) if unit.reported_at else None,
+        last_error=unit.last_error,
+        emergency="normal" if stop is None else "active",
+        emergency_reason=stop.reason if stop else None,
+        emergency_at=stop.raised_at if stop else None,
+        known=state is not None,
+        known_until=now.known_until,
+    )
