@@ -28,6 +28,7 @@ from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.jobs.executor import Executor, ExecutorLimits
 from kaiser_logic.publish.commands import Commands
 from kaiser_logic.publish.events import EventPublisher
+from kaiser_logic.publish.outputs import Outputs
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
 from kaiser_logic.store import alarms, latest
@@ -53,8 +54,8 @@ Begun = tuple[Rule, Running, bool]
 class Evaluator:
     """One holder's evaluation, from taking the lease to letting go of it.
 
-    Everything it knows is rebuilt at its start: rules from their bucket, states from theirs,
-    readings from the events since the checkpoint and from the sensor service, which devices are away from the registry.
+    Everything it knows is rebuilt at its start: rules from their bucket, states from theirs, readings from the events
+    since the checkpoint and from the sensor service, and from the registry which devices are away.
     """
 
     def __init__(
@@ -68,10 +69,8 @@ class Evaluator:
     ) -> None:
         self._bus = bus
         self._rule_cache = rule_cache
-        self._publisher = publisher
-        self._webhooks = webhooks
         self._settings = settings
-        self._commands = Commands(bus, settings.logic_command_wait_s)
+        self._outputs = Outputs(Commands(bus, settings.logic_command_wait_s), webhooks, publisher)
         self._wake = asyncio.Event()
         self._asleep_until = 0
         self._caught_up = asyncio.Event()
@@ -96,9 +95,7 @@ class Evaluator:
                     tasks,
                     self.engine,
                     writer,
-                    self._commands,
-                    self._webhooks,
-                    self._publisher,
+                    self._outputs,
                     now_ms,
                     ExecutorLimits(self._settings.logic_executions_at_once, int(self._settings.logic_resume_s * 1000)),
                     self._wake_in_time,
@@ -220,7 +217,7 @@ class Evaluator:
                 continue
             message = decode(delivery)
             if isinstance(message, ActuatorResponseEvent):
-                self._commands.note(message)
+                self._outputs.commands.note(message)
             elif isinstance(message, RuleInput):
                 self._on_reading(message)
         self._wake_in_time()
@@ -296,7 +293,7 @@ class Evaluator:
             for rule_id in sorted(self.engine.ending):
                 end = self.engine.end_of(rule_id)
                 messages = [] if end is None else of_end(end, now_ms())
-                if messages and not await self._publisher.publish_within(*messages, within_s=_REPORTED_WITHIN_S):
+                if messages and not await self._outputs.events.publish_within(*messages, within_s=_REPORTED_WITHIN_S):
                     self._ends.set()  # under the same ids
                     break
                 if self.engine.on_end_reported(rule_id, end):

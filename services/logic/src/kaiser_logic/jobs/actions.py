@@ -16,9 +16,8 @@ from kaiser_logic.domain.events import notification, rule_alarm, webhook_body
 from kaiser_logic.domain.rules import is_vital, target_of
 from kaiser_logic.domain.state import Running
 from kaiser_logic.domain.turns import NewestFirings
-from kaiser_logic.publish.commands import SUCCESS, Commands
-from kaiser_logic.publish.events import EventPublisher
-from kaiser_logic.publish.webhooks import Webhooks
+from kaiser_logic.publish.commands import SUCCESS
+from kaiser_logic.publish.outputs import Outputs
 
 _PUBLISHED_WITHIN_S = 5.0
 _NEWER_WITHIN_MS = 30_000
@@ -43,18 +42,14 @@ class ActionRunner:
         self,
         rule: Rule,
         running: Running,
-        commands: Commands,
-        webhooks: Webhooks,
-        publisher: EventPublisher,
+        outputs: Outputs,
         clock: Clock,
         progress: Callable[[], Coroutine[Any, Any, None]],
         turns: NewestFirings,
     ) -> None:
         self._rule = rule
         self._running = running
-        self._commands = commands
-        self._webhooks = webhooks
-        self._publisher = publisher
+        self._outputs = outputs
         self._clock = clock
         self._progress = progress
         """Writes `running` to where a restart finds it."""
@@ -133,18 +128,21 @@ class ActionRunner:
     async def _sent(self, path: str, action: ActuatorAction) -> CommandStatus | None:
         """Send a command. None: it is out of date. RpcError as `Commands.send`."""
         is_current = partial(self._is_current, action, self._clock() + _NEWER_WITHIN_MS)
+        execution_id = self._running.execution_id
         while True:
-            status = await self._commands.send(self._rule, self._running.execution_id, path, action, is_current)
+            status = await self._outputs.commands.send(self._rule, execution_id, path, action, is_current)
             if status is not None or not self._may_come_free(action):
                 return status
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _end(self, path: str, action: ActuatorAction, status: CommandStatus) -> ActionResult:
-        return _of_command(path, action, await self._commands.end_of(status), ended=True)
+        return _of_command(path, action, await self._outputs.commands.end_of(status), ended=True)
 
     def _notify(self, path: str, action: Notification) -> None:
         now_ms = self._clock()
-        self._publisher.publish(notification(self._rule, self._running, path, action.message, action.severity, now_ms))
+        self._outputs.events.publish(
+            notification(self._rule, self._running, path, action.message, action.severity, now_ms)
+        )
         if action.webhook_url is None:
             self._note(_result(path, action, "done", None))
         else:
@@ -160,7 +158,7 @@ class ActionRunner:
             await asyncio.sleep(_LOOK_AGAIN_S)
         self._settle(action, acted=True)
         event = rule_alarm(self._rule, self._running, path, action, self._clock())
-        if await self._publisher.publish_within(event, within_s=_PUBLISHED_WITHIN_S):
+        if await self._outputs.events.publish_within(event, within_s=_PUBLISHED_WITHIN_S):
             self._note(_result(path, action, "done", None))
         else:
             self._note(_result(path, action, "failed", "the bus has not taken it yet"))
@@ -169,7 +167,7 @@ class ActionRunner:
         assert action.webhook_url is not None
         body = webhook_body(self._rule, self._running, action.message, action.severity, now_ms)
         key = f"{self._running.execution_id}:{path}"
-        reason = await self._webhooks.post(action.webhook_url, body, key)
+        reason = await self._outputs.webhooks.post(action.webhook_url, body, key)
         return _result(path, action, "done" if reason is None else "failed", reason)
 
     async def _delay(self, path: str, action: Delay) -> None:

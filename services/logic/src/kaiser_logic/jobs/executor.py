@@ -14,9 +14,7 @@ from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.rules import prompt_actions
 from kaiser_logic.domain.state import Running
 from kaiser_logic.jobs.actions import ActionRunner, Clock, commands_failed
-from kaiser_logic.publish.commands import Commands
-from kaiser_logic.publish.events import EventPublisher
-from kaiser_logic.publish.webhooks import Webhooks
+from kaiser_logic.publish.outputs import Outputs
 from kaiser_logic.store.state_writer import StateWriter
 
 log = structlog.get_logger()
@@ -40,9 +38,7 @@ class Executor:
         tasks: asyncio.TaskGroup,
         engine: Engine,
         writer: StateWriter,
-        commands: Commands,
-        webhooks: Webhooks,
-        publisher: EventPublisher,
+        outputs: Outputs,
         clock: Clock,
         limits: ExecutorLimits,
         on_change: Callable[[], None],
@@ -50,9 +46,7 @@ class Executor:
         self._tasks = tasks
         self._engine = engine
         self._writer = writer
-        self._commands = commands
-        self._webhooks = webhooks
-        self._publisher = publisher
+        self._outputs = outputs
         self._clock = clock
         self._limits = limits
         self._on_change = on_change
@@ -102,15 +96,13 @@ class Executor:
                 await self._finish(rule, running, "interrupted", f"it could not be claimed for {late_ms / 1000:g} s")
                 return
             if any(action.type in ("delay", "sequence") for action in rule.actions):
-                self._publisher.publish(
+                self._outputs.events.publish(
                     events.record(events.execution(rule.name, rule.rule_id, running, "running", None, None))
                 )
         runner = ActionRunner(
             rule,
             running,
-            self._commands,
-            self._webhooks,
-            self._publisher,
+            self._outputs,
             self._clock,
             lambda: self._progress(rule.rule_id),
             self._engine.turns,
@@ -128,13 +120,13 @@ class Executor:
     async def _finish(self, rule: Rule, running: Running, outcome: Outcome, reason: str | None) -> None:
         """Record the end, and only then forget that it runs: killed in between, the next start records it again."""
         done = events.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
-        await self._publisher.publish_within(events.record(done), events.event(done), within_s=_PUBLISHED_WITHIN_S)
+        await self._outputs.events.publish_within(events.record(done), events.event(done), within_s=_PUBLISHED_WITHIN_S)
         self._ended(rule, running, outcome, commands_failed(running.results))
 
     def _end(self, rule: Rule, running: Running, outcome: Outcome, reason: str, *, backs_off: bool) -> None:
         """As _finish, where nothing can be waited for."""
         done = events.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
-        self._publisher.publish(events.record(done), events.event(done))
+        self._outputs.events.publish(events.record(done), events.event(done))
         self._ended(rule, running, outcome, backs_off)
 
     def _ended(self, rule: Rule, running: Running, outcome: Outcome, backs_off: bool) -> None:
@@ -154,7 +146,7 @@ class Executor:
         for name in names:
             self._engine.turns.settle(name, over.order, acted=True)
         messages = [events.rule_alarm_over(over.rule, name, over.fired_at, self._clock()) for name in names]
-        done = not messages or await self._publisher.publish_within(*messages, within_s=_PUBLISHED_WITHIN_S)
+        done = not messages or await self._outputs.events.publish_within(*messages, within_s=_PUBLISHED_WITHIN_S)
         self._engine.on_cleared(over, done, self._clock())
         self._on_change()
 
@@ -162,7 +154,7 @@ class Executor:
         metrics.EXECUTIONS.labels("suppressed").inc()
         metrics.SUPPRESSED.labels(suppressed.why.reason).inc()
         done = events.suppression(suppressed)
-        self._publisher.publish(events.record(done), events.event(done))
+        self._outputs.events.publish(events.record(done), events.event(done))
         if suppressed.why.reason == "loop":
             log.warning("rule_loop_suspected", rule_id=suppressed.rule.rule_id, until=suppressed.why.until)
-            self._publisher.publish(events.loop_suspected(suppressed))
+            self._outputs.events.publish(events.loop_suspected(suppressed))
