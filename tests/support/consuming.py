@@ -85,7 +85,7 @@ def loop_of(storing: Any) -> Loop:
 
     async def run(consumer: Consumer, letters: DeadLetters) -> None:
         async with storing.keeping_latest(consumer):
-            await take(consumer, storing.on_readings, letters, **storing.taking(consumer))
+            await take(consumer, storing.on_readings, letters, storing.taking(consumer))
 
     return run
 

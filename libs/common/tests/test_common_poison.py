@@ -13,7 +13,7 @@ from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.dead_letters import RejectedShare, device_of
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.subjects import NO_DEVICE, REJECTED, DurableConsumer, Stream
-from kaiser_common.runtime.consume import DeadLetters, Unreadable, take
+from kaiser_common.runtime.consume import DeadLetters, Taking, Unreadable, take
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
@@ -257,7 +257,7 @@ def test_a_message_that_alone_makes_the_database_fail_late_is_isolated_and_rejec
     consumer, letters = FakeConsumer([range(40)]), FakeLetters()
     consumer.at_most, consumer.patient = 40, True
     with capture_logs():
-        asyncio.run(take(consumer, doubtful(error, poison, []), letters, hold=hold, retry_s=0.001))
+        asyncio.run(take(consumer, doubtful(error, poison, []), letters, Taking(hold=hold, retry_s=0.001)))
     assert sorted(letters.put_aside) == [(number, 5305) for number in sorted(poison)]
     assert sorted(consumer.acknowledged) == list(range(40))
 
@@ -267,7 +267,9 @@ def test_a_message_that_came_alone_is_rejected_once_another_was_processed(hold):
     consumer, letters = FakeConsumer([[0]] * 12 + [[1]]), FakeLetters()
     consumer.at_most, consumer.patient = 40, True
     with capture_logs():
-        asyncio.run(take(consumer, doubtful(errors.QueryCanceled(), {0}, []), letters, hold=hold, retry_s=0.001))
+        asyncio.run(
+            take(consumer, doubtful(errors.QueryCanceled(), {0}, []), letters, Taking(hold=hold, retry_s=0.001))
+        )
     assert letters.put_aside == [(0, 5305)]
     assert set(consumer.acknowledged) == {0, 1}
 
@@ -282,8 +284,7 @@ def test_a_database_that_fails_late_on_everything_rejects_nothing_and_costs_few_
                 consumer,
                 doubtful(errors.QueryCanceled("statement timeout"), set(range(1000)), calls),
                 letters,
-                hold=hold,
-                retry_s=0.001,
+                Taking(hold=hold, retry_s=0.001),
             )
         )
     assert letters.put_aside == []
@@ -359,7 +360,7 @@ async def take_hundred(bus, on_messages) -> None:
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
         await bus.publish_batch(numbered(bus, 100))
         letters = DeadLetters(bus, Service("test"), CommonSettings())
-        loop = tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05))
+        loop = tasks.create_task(take(consumer, on_messages, letters, Taking(retry_s=0.05)))
         del loop
 
         async def at_rest() -> bool:
@@ -378,7 +379,7 @@ async def test_a_handler_that_always_fails_stops_at_the_limit_and_the_rest_waits
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
         await bus.publish_batch(numbered(bus, 300))
         letters = DeadLetters(bus, service, CommonSettings())
-        loop = tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05))
+        loop = tasks.create_task(take(consumer, on_messages, letters, Taking(retry_s=0.05)))
 
         async def halted() -> bool:
             return "dead_letter_limit" in (await service.readiness()).get("consumer reader", "")
@@ -403,7 +404,9 @@ async def test_one_poisonous_device_has_all_its_messages_rejected_and_stops_nobo
     service = Service("test")
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
         await bus.publish_batch(numbered(bus, 20))
-        tasks.create_task(take(consumer, on_messages, DeadLetters(bus, service, CommonSettings()), retry_s=0.05))
+        tasks.create_task(
+            take(consumer, on_messages, DeadLetters(bus, service, CommonSettings()), Taking(retry_s=0.05))
+        )
         await bus.publish_batch([Outgoing("esp.test.a.god.ESP_7", b"0", bus.message_id()) for _ in range(80)])
         await bus.publish_batch([Outgoing("esp.test.a.god.ESP_3", b"99", bus.message_id())])
 
@@ -427,7 +430,7 @@ async def test_a_handler_that_can_read_nothing_stops_at_the_limit_and_the_rest_w
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
         await bus.publish_batch(numbered(bus, 300))
         letters = DeadLetters(bus, service, CommonSettings())
-        loop = tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05, keeps_unreadable=keeps))
+        loop = tasks.create_task(take(consumer, on_messages, letters, Taking(retry_s=0.05, keeps_unreadable=keeps)))
 
         async def halted() -> bool:
             return "dead_letter_limit" in (await service.readiness()).get("consumer reader", "")
@@ -457,7 +460,7 @@ async def test_unreadable_messages_wait_while_rejected_takes_nothing_and_do_not_
     service = Service("test")
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
         await bus.publish_batch(numbered(bus, 60))
-        tasks.create_task(take(consumer, on_messages, Away(bus, service, CommonSettings()), retry_s=0.05))
+        tasks.create_task(take(consumer, on_messages, Away(bus, service, CommonSettings()), Taking(retry_s=0.05)))
 
         async def all_are_put() -> bool:
             return await rejected(bus) == 40
@@ -524,7 +527,7 @@ async def test_a_row_that_postgresql_cannot_store_in_time_is_rejected_and_no_oth
         async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
             await bus.publish_batch(numbered(bus, 20))
             letters = DeadLetters(bus, Service("test"), settings)
-            tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05))
+            tasks.create_task(take(consumer, on_messages, letters, Taking(retry_s=0.05)))
             await until(all_are_settled)
             consumer.stop()
         async with pool.connection() as connection:

@@ -3,6 +3,7 @@
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.contract.methods.factory import METHODS
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.consume import Taking
 from kaiser_common.runtime.wiring import UNREACHABLE, register
 
 from kaiser_factory.api.past import PastApi
@@ -13,7 +14,7 @@ from kaiser_factory.consumers.messages import MessageStore
 
 def consume(broker: Broker, consumer: Consumer, messages: MessageStore) -> None:
     """Register what factory takes to store it. Topics are followed by consumers/topics.py."""
-    broker.durable(consumer, hold=True)(messages.on_messages)
+    broker.durable(consumer, Taking(hold=True))(messages.on_messages)
 
 
 def answer(broker: Broker, state: StateApi, past: PastApi, steering: SteeringApi) -> None:

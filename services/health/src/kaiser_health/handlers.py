@@ -5,6 +5,7 @@ from kaiser_common.bus.consumer import Consumer
 from kaiser_common.contract.methods.health import METHODS
 from kaiser_common.contract.subjects import HEALTH, HEALTH_AUDIT
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.consume import Taking
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.wiring import UNREACHABLE, register
 
@@ -29,7 +30,7 @@ def consume(
 ) -> None:
     """Register what health takes."""
     consumer = Consumer(bus, HEALTH, max_messages=settings.health_batch)
-    broker.durable(consumer, postponed=late.listen_anew)(messages.on_messages)
+    broker.durable(consumer, Taking(postponed=late.listen_anew))(messages.on_messages)
     broker.durable(Consumer(bus, HEALTH_AUDIT, max_messages=200))(audits.on_messages)
 
 

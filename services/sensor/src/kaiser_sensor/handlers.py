@@ -36,7 +36,7 @@ def store(broker: Broker, bus: Bus, storing: Storing, responses: Responses, sett
     """Register what sensor takes to store it, once its tables are there; the consumer of the readings."""
     lines = settings.sensor_batch
     readings = Consumer(bus, SENSOR_STORE, max_messages=MOST_PACKS, most_lines=lines, spacing=_SPACING)
-    broker.durable(readings, **storing.taking(readings))(storing.on_readings)
+    broker.durable(readings, storing.taking(readings))(storing.on_readings)
     broker.durable(Consumer(bus, SENSOR_RESPONSES))(responses.on_responses)
     return readings
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Unpack, cast
+from typing import Any, cast
 
 from faststream import AckPolicy, AsyncAPI
 from faststream.nats import NatsBroker
@@ -21,7 +21,7 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.requests import RpcSubscriber
 from kaiser_common.runtime.asyncapi import with_replies
-from kaiser_common.runtime.consume import DeadLetters, Taking
+from kaiser_common.runtime.consume import AS_USUAL, DeadLetters, Taking
 from kaiser_common.runtime.durable import DurableSubscriber
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
@@ -76,9 +76,9 @@ class Broker(NatsBroker):
         super(NatsRegistrator, self).subscriber(cast("Any", subscriber))
         return subscriber
 
-    def durable(self, consumer: Consumer, **taking: Unpack[Taking]) -> DurableSubscriber:
+    def durable(self, consumer: Consumer, taking: Taking = AS_USUAL) -> DurableSubscriber:
         """The messages of a durable consumer: `broker.durable(Consumer(bus, HEALTH), ...)(messages.on_messages)`."""
-        subscriber = DurableSubscriber(self._shared, consumer, self._letters, self._spawn, **taking)
+        subscriber = DurableSubscriber(self._shared, consumer, self._letters, self._spawn, taking)
         super(NatsRegistrator, self).subscriber(cast("Any", subscriber))
         self._durable.append(subscriber)
         return subscriber

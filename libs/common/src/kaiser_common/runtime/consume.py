@@ -24,7 +24,7 @@ messages as the limit allows, and the rest of the last one's pack.
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import TypedDict
+from dataclasses import dataclass
 
 import structlog
 
@@ -47,7 +47,6 @@ Handler = Callable[[Sequence[Delivery]], Awaitable[Unreadable]]
 Acknowledge = Callable[[Sequence[Delivery]], Awaitable[None]]
 """Acknowledges messages to JetStream, or does it later."""
 
-_RETRY_S = 1.0
 _HALTED_LOOK_S = 1.0
 _HALTED_DELAY_S = 5.0
 _DELIVERIES = 3
@@ -86,55 +85,43 @@ class DeadLetters:
         )
 
 
-class Taking(TypedDict, total=False):
-    """How a consumer's messages are taken: the arguments of `take`, which says what each is for."""
-
-    postponed: Callable[[], None]
-    resumed: Callable[[], None]
-    rejected: Callable[[], None]
-    retry_s: float
-    hold: bool
-    keeps_unreadable: bool
-    acknowledge: Acknowledge
+def _nothing() -> None:
+    """Called where nobody needs to know."""
 
 
-async def take(
-    consumer: Consumer,
-    on_messages: Handler,
-    letters: DeadLetters,
-    *,
-    postponed: Callable[[], None] = lambda: None,
-    resumed: Callable[[], None] = lambda: None,
-    rejected: Callable[[], None] = lambda: None,
-    retry_s: float = _RETRY_S,
-    hold: bool = False,
-    keeps_unreadable: bool = True,
-    acknowledge: Acknowledge | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """How a consumer's messages are taken, where that is not the usual way."""
+
+    postponed: Callable[[], None] = _nothing
+    """Called when the database or NATS is away."""
+    resumed: Callable[[], None] = _nothing
+    """Called after each success."""
+    rejected: Callable[[], None] = _nothing
+    """Called after each rejection of a message on which the handler failed."""
+    retry_s: float = 1.0
+    hold: bool = False
+    """With the database or NATS away, keep the messages in progress and try again, instead of having them delivered
+    again after `retry_s`."""
+    keeps_unreadable: bool = True
+    """False: what cannot be read is counted and acknowledged, because another consumer of the messages rejects it."""
+    acknowledge: Acknowledge | None = None
+    """Called in place of the consumer's own acknowledgement, by one whose effect is complete only later."""
+
+
+AS_USUAL = Taking()
+
+
+async def take(consumer: Consumer, on_messages: Handler, letters: DeadLetters, taking: Taking = AS_USUAL) -> None:
     """Give each batch to `on_messages` and acknowledge it once that returns, until the consumer is stopped.
 
-    Database or NATS away: `postponed` is called and the messages are delivered again after `retry_s`; with `hold` the
-    loop keeps them in progress instead, and tries again itself. `resumed` is called after each success,
-    `rejected` after each rejection of a message on which the handler failed. Without `keeps_unreadable`, what cannot be
-    read is counted and acknowledged, because another consumer of the same messages rejects it. `acknowledge` is called
-    in place of the consumer's own, by one whose effect is complete only later.
+    Database or NATS away: the messages are delivered again after `retry_s`, or held (`Taking.hold`).
 
     More rejections than the limit (`dead_letter_limit`): nothing more is rejected, nothing is acknowledged, the
     messages wait on the stream for a version that can process them, and /readyz says 503 until the service is started
     again. The process goes on, so what else it serves, such as emergency stops, is still served.
     """
-    loop = _Loop(
-        consumer,
-        on_messages,
-        letters,
-        postponed,
-        resumed,
-        rejected,
-        retry_s,
-        hold,
-        keeps_unreadable,
-        acknowledge or consumer.ack,
-    )
+    loop = _Loop(consumer, on_messages, letters, taking)
     with ExitStack() as stack:
         stack.enter_context(letters.watched(consumer))
         async for batch in consumer:
@@ -146,29 +133,12 @@ async def take(
 class _Loop:
     """The state of one consume loop."""
 
-    def __init__(
-        self,
-        consumer: Consumer,
-        on_messages: Handler,
-        letters: DeadLetters,
-        postponed: Callable[[], None],
-        resumed: Callable[[], None],
-        rejected: Callable[[], None],
-        retry_s: float,
-        hold: bool,
-        keeps_unreadable: bool,
-        acknowledge: Acknowledge,
-    ) -> None:
+    def __init__(self, consumer: Consumer, on_messages: Handler, letters: DeadLetters, taking: Taking) -> None:
         self._consumer = consumer
         self._on_messages = on_messages
         self._letters = letters
-        self._postponed = postponed
-        self._resumed = resumed
-        self._rejected = rejected
-        self._retry_s = retry_s
-        self._hold = hold
-        self._keeps_unreadable = keeps_unreadable
-        self._acknowledge = acknowledge
+        self._taking = taking
+        self._acknowledge = taking.acknowledge or consumer.ack
         self._share = letters.share()
         self._held = 0
         self._successes = self._successes_before = 0
@@ -223,7 +193,7 @@ class _Loop:
             elif not await self._put_aside(part, outcome):
                 return [delivery]
         if again:
-            await self._consumer.nak([delivery], delay_s=self._retry_s * delivery.deliveries)
+            await self._consumer.nak([delivery], delay_s=self._taking.retry_s * delivery.deliveries)
         else:
             await self._acknowledge([delivery])
         return []
@@ -255,7 +225,7 @@ class _Loop:
     async def _send_back(self, parts: Sequence[Sequence[Delivery]]) -> None:
         """Have messages delivered again later."""
         rest = [delivery for part in parts for delivery in part]
-        await self._consumer.nak(rest, delay_s=_HALTED_DELAY_S if self.halted else self._retry_s)
+        await self._consumer.nak(rest, delay_s=_HALTED_DELAY_S if self.halted else self._taking.retry_s)
 
     async def _conclude(self, part: Sequence[Delivery], unreadable: Unreadable) -> Sequence[Delivery]:
         """Reject what cannot be read of a part, acknowledge the rest; the messages that could not be settled, because
@@ -280,7 +250,7 @@ class _Loop:
 
     async def _put_unreadable(self, unreadable: Unreadable) -> bool:
         """Reject and count messages that cannot be read. False: REJECTED cannot take them."""
-        if unreadable and self._keeps_unreadable:
+        if unreadable and self._taking.keeps_unreadable:
             try:
                 await self._letters.put_unreadable(unreadable)
             except BusUnavailable as away:
@@ -311,14 +281,14 @@ class _Loop:
                 log.warning(
                     "messages_postponed", consumer=self._consumer.name, messages=len(part), reason=line_of(error)
                 )
-                self._postponed()
+                self._taking.postponed()
                 self._held += may_be_the_message(error)
-                if not self._hold or self._held >= _DOUBTFUL_TRIES:
+                if not self._taking.hold or self._held >= _DOUBTFUL_TRIES:
                     return error
-                if await self._consumer.stopped_within(self._retry_s):
+                if await self._consumer.stopped_within(self._taking.retry_s):
                     return error
             else:
-                self._resumed()
+                self._taking.resumed()
                 self._successes += 1
                 self._doubt_is_open = False
                 return unreadable
@@ -347,7 +317,7 @@ class _Loop:
             return False
         self._share.note_rejected([source_of(delivery)])
         self._doubted.pop(delivery.origin, None)
-        self._rejected()
+        self._taking.rejected()
         metrics.DEAD_LETTERS.labels(self._consumer.name, "refused" if refused else "bug").inc()
         log.error(
             "message_rejected",

@@ -8,7 +8,7 @@ is killed or stopped.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Unpack, cast
+from typing import Any, cast
 
 from faststream import Response, StreamMessage
 from faststream.nats import ConsumerConfig, JStream, PullSub
@@ -24,7 +24,7 @@ from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import BODIES, BUS_MESSAGES, EVENT_MODELS
 from kaiser_common.contract.subjects import DurableConsumer
-from kaiser_common.runtime.consume import DeadLetters, Taking, Unreadable, take
+from kaiser_common.runtime.consume import AS_USUAL, DeadLetters, Taking, Unreadable, take
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 """Starts a task whose failure ends the work that the broker is part of."""
@@ -67,7 +67,7 @@ class DurableSubscriber(BatchPullStreamSubscriber):
         consumer: Consumer,
         letters: DeadLetters,
         spawn: Spawn,
-        **taking: Unpack[Taking],
+        taking: Taking = AS_USUAL,
     ) -> None:
         spec = consumer.spec
         calls = cast("Any", Calls())
@@ -96,7 +96,7 @@ class DurableSubscriber(BatchPullStreamSubscriber):
 
     async def _take(self) -> None:
         async with self.consumer.open() as consumer:
-            await take(consumer, self._process, self._letters, **self._taking)
+            await take(consumer, self._process, self._letters, self._taking)
 
     async def _process(self, batch: Sequence[Delivery]) -> Unreadable:
         """Have FastStream call the handler. The consume loop judges what the handler raises."""
