@@ -18,8 +18,10 @@ from kaiser_gateway.api import (
     compat,
     described,
     devices,
+    emergency_stops,
     factory,
     factory_steering,
+    limits,
     logic,
     message_sending,
     messages,
@@ -28,6 +30,8 @@ from kaiser_gateway.api import (
     notifications,
     oidc,
     overview,
+    pushes,
+    readings,
     recordings,
     rejected,
     replays,
@@ -61,11 +65,15 @@ from kaiser_gateway.ws.topics import TopicsHub
 ROUTERS = (
     overview,
     devices,
+    pushes,
     zones,
     sensors,
+    readings,
     actuators,
+    emergency_stops,
     commands,
     logic,
+    limits,
     alarms,
     notifications,
     mock,
@@ -78,7 +86,8 @@ ROUTERS = (
     replays,
     system,
 )
-"""One module per resource, each with `router(bus, guard)`."""
+"""One module per resource, each with `router(bus, guard)`. `limits` comes before `alarms`, whose `/{alarm_id}` would
+take its path too."""
 
 
 def build_app(

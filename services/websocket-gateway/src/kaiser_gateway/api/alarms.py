@@ -1,11 +1,10 @@
-"""Alarms and limits of sensors, answered by alarm."""
+"""Alarms, answered by alarm."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
-from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.alarms import (
     ALARM_ID,
     KIND,
@@ -24,31 +23,22 @@ from kaiser_common.contract.schemas.api.alarms import (
     AlarmStatistics,
     AlarmWithSteps,
     FiguresBy,
-    LimitsBody,
-    LimitsKey,
-    LimitsPage,
-    LimitsQuery,
-    PutLimits,
-    SensorLimits,
     ShelveAlarm,
     ShelveBody,
     StatisticsQuery,
 )
 from kaiser_common.contract.schemas.api.devices import ESP_ID
-from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
 
 from kaiser_gateway.api.csv_answers import csv_answer
-from kaiser_gateway.api.paths import EspId, Gpio, ShortText
+from kaiser_gateway.api.paths import ShortText
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
 
 _LONG_S = 20.0
 
 AlarmIdPath = Annotated[str, Path(pattern=ALARM_ID, examples=["4f1c9a7e2b3d5a60"])]
-TypePath = Annotated[str, Path(pattern=SENSOR_TYPE, max_length=50, examples=["ds18b20"])]
-AddressQuery = Annotated[Address, Query(description="of a sensor that shares its pin with others of its type")]
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
@@ -126,46 +116,6 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
             return found
         rows = (item.model_dump().values() for item in found.items)
         return await csv_answer(list(AlarmFigure.model_fields), rows)
-
-    @routes.get("/limits")
-    async def list_limits(
-        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[str | None, Query(max_length=300)] = None,
-        caller: Caller = viewer,
-    ) -> LimitsPage:
-        """Limits by sensor."""
-        query = LimitsQuery(esp_id=esp_id, limit=limit, cursor=cursor)
-        return await call(bus, "alarm", "limits", query, LimitsPage, caller=caller)
-
-    @routes.get("/limits/{esp_id}/{gpio}/{sensor_type}")
-    async def read_limits(
-        esp_id: EspId, gpio: Gpio, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = viewer
-    ) -> SensorLimits:
-        """The limits of a sensor."""
-        key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
-        return await call(bus, "alarm", "read_limits", key, SensorLimits, caller=caller)
-
-    @routes.put("/limits/{esp_id}/{gpio}/{sensor_type}")
-    async def put_limits(
-        esp_id: EspId,
-        gpio: Gpio,
-        sensor_type: TypePath,
-        body: LimitsBody,
-        address: AddressQuery = "",
-        caller: Caller = operator,
-    ) -> SensorLimits:
-        """Set the limits of a sensor as a whole. 422 names the fields that contradict each other."""
-        key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
-        return await call(bus, "alarm", "put_limits", PutLimits(sensor=key, limits=body), SensorLimits, caller=caller)
-
-    @routes.delete("/limits/{esp_id}/{gpio}/{sensor_type}", status_code=204)
-    async def delete_limits(
-        esp_id: EspId, gpio: Gpio, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = operator
-    ) -> None:
-        """Remove the limits of a sensor; an alarm that they raised is cleared."""
-        key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
-        await call(bus, "alarm", "delete_limits", key, Nothing, caller=caller)
 
     @routes.get("/{alarm_id}")
     async def read_alarm(alarm_id: AlarmIdPath, caller: Caller = viewer) -> AlarmWithSteps:

@@ -18,8 +18,8 @@ from kaiser_common.contract.schemas.api.factory import (
 from kaiser_common.contract.schemas.api.system import SwitchProfile
 from kaiser_common.contract.schemas.factory import FactoryCommandEntry
 
-from kaiser_gateway.api.actuators import IdempotencyKey
 from kaiser_gateway.api.factory_environment import environment_of, switch_to
+from kaiser_gateway.api.paths import IdempotencyKey
 from kaiser_gateway.http.auth import Guard
 
 CommandPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["9f1b2c3d4e5f60718293a4b5c6d7e8f9"])]

@@ -20,8 +20,8 @@ from kaiser_common.contract.schemas.api.messages import (
 from kaiser_common.runtime.clock import now_ms
 from kaiser_factory_dialect.templates import templates
 
-from kaiser_gateway.api.actuators import IdempotencyKey
 from kaiser_gateway.api.factory_messages import retained_by_broker, verdict_on
+from kaiser_gateway.api.paths import IdempotencyKey
 from kaiser_gateway.http.auth import Guard
 
 TopicQuery = Annotated[str, Query(min_length=1, max_length=1024, examples=["ccu/order/request"])]

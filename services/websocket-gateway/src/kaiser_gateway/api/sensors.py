@@ -1,54 +1,32 @@
-"""Sensors: configurations, latest readings and history, answered by sensor."""
+"""Sensors: their configurations, and measurements on request, answered by sensor."""
 
-import re
-from collections.abc import Sequence
-from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
-from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import (
     Address,
-    BucketsPage,
-    BucketsQuery,
-    CompletenessPage,
-    CompletenessQuery,
     ConfigsPage,
     ConfigsQuery,
-    LatestQuery,
     Measurement,
     MeasurementId,
     MeasureSensor,
     PatchSensor,
-    ReadingsPage,
-    ReadingsQuery,
     SensorConfig,
     SensorKey,
     SensorPatch,
     SensorSettingsModel,
-    SensorsShown,
     ThresholdsModel,
 )
-from kaiser_common.contract.schemas.api.times import Milliseconds
-from pydantic import BaseModel
 
-from kaiser_gateway.api.csv_answers import csv_answer
-from kaiser_gateway.api.paths import EspId, Gpio, SensorType, ShortText
+from kaiser_gateway.api.paths import Cursor, EspId, Gpio, SensorType
 from kaiser_gateway.api.thresholds import put_thresholds, with_thresholds
 from kaiser_gateway.http.auth import Guard
-from kaiser_gateway.http.problems import CSV_TOO
 
-OfAddress = Annotated[Address | None, Query(description="of one probe: ROM code or I2C address")]
 AddressOf = Annotated[Address, Query(description="where several probes share the gpio")]
-Cursor = Annotated[str | None, Query(max_length=300)]
-
-_BUCKET = re.compile(r"([1-9][0-9]{0,4})(s|m|h|d)\Z")
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
@@ -77,83 +55,6 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def add_sensor(body: SensorConfig, caller: Caller = operator) -> SensorConfig:
         """Configure a sensor; in force immediately, also for readings that use another name of the same type."""
         return await configure(body, caller)
-
-    @routes.get("/latest")
-    async def list_latest_readings(
-        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
-        address: OfAddress = None,
-        sensor_type: ShortText = None,
-        zone_id: ShortText = None,
-        state: Annotated[SensorsShown | None, Query(description="bad: known, of quality bad or error")] = None,
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
-        cursor: Cursor = None,
-        caller: Caller = viewer,
-    ) -> ReadingsPage:
-        """The newest reading of each sensor, of one device or of all, in pages. With a zone or a state a page may have
-        fewer items than the limit and a cursor still."""
-        query = LatestQuery(
-            esp_id=esp_id,
-            address=address,
-            sensor_type=sensor_type,
-            zone_id=zone_id,
-            state=state,
-            limit=limit,
-            cursor=cursor,
-        )
-        return await call(bus, "sensor", "latest", query, ReadingsPage, caller=caller, timeout_s=20.0)
-
-    @routes.get("/completeness")
-    async def read_completeness(
-        esp_id: Annotated[str, Query(pattern=ESP_ID)],
-        day: Annotated[date | None, Query(description="UTC, such as 2026-01-31; today by default")] = None,
-        caller: Caller = viewer,
-    ) -> CompletenessPage:
-        """For each configured sensor of a device, the share of the day's expected readings that arrived."""
-        query = CompletenessQuery(esp_id=esp_id, day=day)
-        return await call(bus, "sensor", "completeness", query, CompletenessPage, caller=caller, timeout_s=20.0)
-
-    @routes.get("/data", response_model=ReadingsPage | BucketsPage, responses=CSV_TOO)
-    async def list_readings(
-        esp_id: Annotated[str, Query(pattern=ESP_ID)],
-        gpio: Annotated[int | None, Query(ge=0, le=MAX_GPIO)] = None,
-        sensor_type: ShortText = None,
-        address: OfAddress = None,
-        from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
-        to: Annotated[Milliseconds | None, Query(description="ms since 1970, not included")] = None,
-        bucket: Annotated[str, Query(max_length=8, description="raw, or a width such as 1m, 15m, 1h, 1d")] = "raw",
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-        cursor: Cursor = None,
-        tz: Annotated[Literal["UTC"], Query(description="days begin at midnight in UTC")] = "UTC",
-        response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
-        caller: Caller = viewer,
-    ) -> ReadingsPage | BucketsPage | Response:
-        """Readings of a device, oldest first, or one sensor's by bucket with gaps; by default of the last day."""
-        if bucket == "raw":
-            query = ReadingsQuery(
-                esp_id=esp_id,
-                gpio=gpio,
-                sensor_type=sensor_type,
-                address=address,
-                from_ms=from_,
-                to_ms=to,
-                limit=limit,
-                cursor=cursor,
-            )
-            readings = await call(bus, "sensor", "data", query, ReadingsPage, caller=caller, timeout_s=20.0)
-            return readings if response_format == "json" else await _csv(readings.items)
-        if gpio is None:
-            raise RequestValidationError([{"type": "missing", "loc": ("query", "gpio"), "msg": "needed with a bucket"}])
-        in_buckets = BucketsQuery(
-            esp_id=esp_id,
-            gpio=gpio,
-            sensor_type=sensor_type,
-            address=address,
-            from_ms=from_,
-            to_ms=to,
-            bucket_s=bucket_seconds(bucket),
-        )
-        found = await call(bus, "sensor", "buckets", in_buckets, BucketsPage, caller=caller, timeout_s=20.0)
-        return found if response_format == "json" else await _csv(found.items)
 
     @routes.post("/{esp_id}/{gpio}/measure", status_code=202)
     async def measure_sensor(
@@ -212,19 +113,3 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         await call(bus, "sensor", "delete_config", key, Nothing, caller=caller)
 
     return routes
-
-
-def bucket_seconds(bucket: str) -> int:
-    """The width of a bucket in s. RequestValidationError if the text is not one."""
-    found = _BUCKET.match(bucket)
-    if found is None:
-        message = "raw, or a number with s, m, h or d, such as 15m"
-        raise RequestValidationError([{"type": "value_error", "loc": ("query", "bucket"), "msg": message}])
-    return min(int(found[1]) * _UNIT_S[found[2]], 31_536_000)
-
-
-async def _csv(items: Sequence[BaseModel]) -> Response:
-    if not items:
-        return Response("", media_type="text/csv")
-    rows = (item.model_dump().values() for item in items)
-    return await csv_answer(list(type(items[0]).model_fields), rows)
