@@ -16,7 +16,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code, Rejected
-from kaiser_common.contract.pack import NotAPack, place_of, seq_of
+from kaiser_common.contract.pack import place_of, seq_of
 from kaiser_common.contract.schemas.api.messages import CheckedMessage
 from kaiser_common.contract.schemas.api.rejected import (
     Encoding,
@@ -30,17 +30,16 @@ from kaiser_common.contract.schemas.api.rejected import (
     ReplayRequest,
 )
 from kaiser_common.contract.schemas.event import RejectedMessage
-from kaiser_common.contract.subjects import REJECTED, SEVERAL
+from kaiser_common.contract.subjects import REJECTED
 from kaiser_common.contract.topics import is_downlink, parse
 from kaiser_common.runtime.clock import now_ms
-from kaiser_factory_dialect.subjects import token
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
-from pydantic import ValidationError
 from pydantic_core import to_json
 
 from kaiser_ingest.domain.admission import Registered, admit
 from kaiser_ingest.domain.outgoing import to_outgoing
+from kaiser_ingest.domain.rejected_lines import lines_of, subjects_of
 from kaiser_ingest.domain.replays import to_outgoing_again
 from kaiser_ingest.domain.validate import Accepted, Outcome, Rejection, validate
 from kaiser_ingest.domain.verdicts import judged
@@ -74,7 +73,7 @@ class RejectedMessages:
         size, full = 0, False
         while not full and high >= first and len(items) < query.limit and time.monotonic() < deadline:
             low = max(first, high - span + 1)
-            found, full = await self._read(_subjects(query), low, high)
+            found, full = await self._read(subjects_of(query), low, high)
             for item in _items(reversed(found), query, before):
                 size += len(to_json(item))
                 if items and (len(items) == query.limit or size > MOST_PAGE_BYTES):
@@ -212,29 +211,12 @@ def _fixed(message: RejectedMessage, request: FixRejected) -> tuple[str, bytes]:
     return topic, request.fix.payload.encode()
 
 
-def _subjects(query: RejectedQuery) -> list[str]:
-    """The subjects of a query's rejections: single messages, and packs that also hold rejections of other devices."""
-    of_code = f"rejected.{query.code if query.code is not None else '*'}"
-    whose = query.esp_id or (token(query.serial) if query.serial is not None else None)
-    return [f"{of_code}.*"] if whose is None else [f"{of_code}.{whose}", f"{of_code}.{SEVERAL}"]
-
-
 def _items(newest_first: Iterable[Delivery], query: RejectedQuery, before: int) -> Iterator[RejectedItem]:
-    """The rejections of messages that a query asks for, newest first; unreadable lines are omitted."""
+    """The rejections of messages that a query asks for, newest first."""
     for delivery in newest_first:
-        try:
-            lines = delivery.lines()
-        except NotAPack:
-            continue
-        for number in reversed(range(len(lines))):
-            seq = seq_of(delivery.stream_sequence, number)
-            if seq >= before:
-                continue
-            try:
-                message = RejectedMessage.model_validate_json(lines[number])
-            except ValidationError:
-                continue
-            if query.esp_id in (None, message.esp_id) and query.serial in (None, message.serial):
+        for seq, message in lines_of(delivery, newest_first=True):
+            is_of_sender = query.esp_id in (None, message.esp_id) and query.serial in (None, message.serial)
+            if seq < before and is_of_sender:
                 yield _item(seq, message, query.encoding)
 
 

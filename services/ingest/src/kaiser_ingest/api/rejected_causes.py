@@ -7,33 +7,30 @@ step is asked again.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import groupby
 
 from kaiser_common.bus.connection import Bus, Outgoing
-from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
-from kaiser_common.contract.pack import NotAPack, place_of, seq_of
+from kaiser_common.contract.pack import place_of, seq_of
 from kaiser_common.contract.schemas.api.rejected import (
     CauseReplay,
     CausesPage,
     CausesQuery,
     RefusedReplay,
     RejectedCause,
-    RejectedQuery,
     ReplayedCause,
 )
 from kaiser_common.contract.schemas.event import RejectedMessage
-from kaiser_common.contract.subjects import REJECTED, SEVERAL
-from kaiser_factory_dialect.subjects import token
-from pydantic import ValidationError
+from kaiser_common.contract.subjects import REJECTED
 
 from kaiser_ingest.api.rejected import UNUSED_S, RejectedMessages
 from kaiser_ingest.domain.admission import Registered
 from kaiser_ingest.domain.causes import CauseCounts
+from kaiser_ingest.domain.rejected_lines import lines_of, subjects_of
 
 _STEP_S = 3.0
 _COUNT_S = 1.5
@@ -202,23 +199,3 @@ class _Step:
             await self._bus.publish_batch(batch, deadline_s=3.0)
             self.published += len(batch)
         self._waiting.clear()
-
-
-def subjects_of(cause: RejectedCause | RejectedQuery) -> list[str]:
-    """The subjects with a cause's rejections: single messages, and packs that have rejections of other devices too."""
-    of_code = f"rejected.{cause.code if cause.code is not None else '*'}"
-    whose = cause.esp_id or (token(cause.serial) if cause.serial is not None else None)
-    return [f"{of_code}.*"] if whose is None else [f"{of_code}.{whose}", f"{of_code}.{SEVERAL}"]
-
-
-def lines_of(delivery: Delivery) -> Iterator[tuple[int, RejectedMessage]]:
-    """The rejections of a message of the stream, each with its seq; unreadable lines are omitted."""
-    try:
-        lines = delivery.lines()
-    except NotAPack:
-        return
-    for number, line in enumerate(lines):
-        try:
-            yield seq_of(delivery.stream_sequence, number), RejectedMessage.model_validate_json(line)
-        except ValidationError:
-            continue
