@@ -21,6 +21,8 @@ from kaiser_common.contract.schemas.factory import FactoryCommandEntry, FactoryM
 from simulated_factory import AGV, MODULE, STORE, SimulatedFactory
 from simulated_vehicle import VEHICLE, SimulatedVehicle
 
+SEQUENCE = {"do": "sequence", "module": MODULE, "load_type": "WHITE", "duration": 1}
+
 
 @pytest.fixture
 async def simulated(plant: Any, until: Callable[..., Any]) -> SimulatedFactory:
@@ -61,16 +63,40 @@ def sent_to(factory: SimulatedFactory, topic: str) -> list[dict[str, Any]]:
 async def test_steering_from_preview_to_the_end(
     plant: Any, simulated: SimulatedFactory, until: Callable[..., Any], database: str
 ) -> None:
-    # A preview sends nothing.
-    wanted = {"do": "sequence", "module": MODULE, "load_type": "WHITE", "duration": 1}
-    shown = await plant.ask("preview", SteerRequest(request=wanted), SteerPlan)
+    await a_preview_sends_nothing(plant, simulated)
+    order_id = await each_step_of_a_sequence_waits_for_the_one_before(plant, simulated, until)
+    await a_repeated_request_moves_nothing_twice(plant, simulated, until)
+    [drive] = await steer(plant, do="navigate", route="DPS-HBW")
+    await ended(plant, until, drive.command_id, "finished")
+    await a_step_that_fails_stops_its_sequence(plant, simulated, until)
+    await refusals_name_status_and_code_and_send_nothing(plant, simulated)
+    await a_reset_abandons_what_is_open(plant, simulated, until)
+
+    # The CCU says nothing.
+    simulated.muted.add("ccu")
+    [silent] = await steer(plant, do="order", type="BLUE")
+    assert (await ended(plant, until, silent.command_id, "no_answer")).code == 5403
+
+    page = await plant.ask("commands", CommandsQuery(limit=3), CommandsPage)
+    assert (len(page.items), page.items[0].command_id) == (3, silent.command_id)
+    assert page.next_cursor is not None
+    with psycopg.connect(database) as connection:
+        numbers = dict(connection.execute("SELECT order_id, next FROM factory.order_ids").fetchall())
+    assert numbers[order_id] == 4
+
+
+async def a_preview_sends_nothing(plant: Any, simulated: SimulatedFactory) -> None:
+    shown = await plant.ask("preview", SteerRequest(request=SEQUENCE), SteerPlan)
     assert [each.payload["action"]["command"] for each in shown.messages] == ["PICK", "MILL", "DROP"]
     assert all(each.ok for each in shown.checks)
     assert simulated.orders == []
 
-    # A sequence: each step waits for the end of the one before; its update ids grow.
-    steps = await steer(plant, **wanted)
-    for step in steps:
+
+async def each_step_of_a_sequence_waits_for_the_one_before(
+    plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
+) -> str:
+    """Its update ids grow. The id of its order."""
+    for step in await steer(plant, **SEQUENCE):
         assert (await ended(plant, until, step.command_id, "finished")).result == "PASSED"
     orders = sent_to(simulated, f"module/v1/ff/{MODULE}/order")
     assert [(each["action"]["command"], each["orderUpdateId"]) for each in orders] == [
@@ -78,9 +104,14 @@ async def test_steering_from_preview_to_the_end(
         ("MILL", 2),
         ("DROP", 3),
     ]
-    assert len({each["orderId"] for each in orders}) == 1
+    [order_id] = {each["orderId"] for each in orders}
+    return str(order_id)
 
-    # A repeated request with the same key moves nothing twice; with another request it is refused.
+
+async def a_repeated_request_moves_nothing_twice(
+    plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
+) -> None:
+    """Under the same key; with another request under that key it is refused."""
     first = await steer(plant, "one", do="order", type="WEISS")
     again = await steer(plant, "one", do="order", type="WEISS")
     assert [each.command_id for each in again] == [each.command_id for each in first]
@@ -91,19 +122,19 @@ async def test_steering_from_preview_to_the_end(
     assert done.order_id.startswith("ccu-")
     assert [each["type"] for each in sent_to(simulated, "ccu/order/request")] == ["WHITE"]
 
-    # An AGV drives to the store.
-    [drive] = await steer(plant, do="navigate", route="DPS-HBW")
-    await ended(plant, until, drive.command_id, "finished")
 
-    # A step that fails stops its sequence: nothing more is sent.
+async def a_step_that_fails_stops_its_sequence(
+    plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
+) -> None:
     simulated.failing.add(MODULE)
-    failing = await steer(plant, **wanted)
+    failing = await steer(plant, **SEQUENCE)
     assert (await ended(plant, until, failing[0].command_id, "failed")).code == 5407
     for step in failing[1:]:
         await ended(plant, until, step.command_id, "abandoned")
     assert len(sent_to(simulated, f"module/v1/ff/{MODULE}/order")) == 4
 
-    # Refusals name their status and code, and send nothing.
+
+async def refusals_name_status_and_code_and_send_nothing(plant: Any, simulated: SimulatedFactory) -> None:
     before = len(simulated.orders)
     for status, code, role, request in [
         (403, 5405, "viewer", {"do": "park"}),
@@ -117,7 +148,9 @@ async def test_steering_from_preview_to_the_end(
         assert (error.value.problem.status, error.value.problem.code) == (status, code), request
     assert len(simulated.orders) == before
 
-    # A reset needs its confirmation; the CCU's answer ends it, and abandons what is open.
+
+async def a_reset_abandons_what_is_open(plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]) -> None:
+    """It needs its confirmation; the CCU's answer ends it."""
     simulated.stuck.add(STORE)
     [open_one] = await steer(plant, do="command", serial=STORE, command="PICK", metadata={"type": "WHITE"})
     await ended(plant, until, open_one.command_id, "accepted")
@@ -126,18 +159,6 @@ async def test_steering_from_preview_to_the_end(
     [reset] = await steer(plant, do="reset", with_storage=False, confirm="RESET")
     await ended(plant, until, reset.command_id, "finished")
     await ended(plant, until, open_one.command_id, "abandoned")
-
-    # The CCU says nothing.
-    simulated.muted.add("ccu")
-    [silent] = await steer(plant, do="order", type="BLUE")
-    assert (await ended(plant, until, silent.command_id, "no_answer")).code == 5403
-
-    page = await plant.ask("commands", CommandsQuery(limit=3), CommandsPage)
-    assert (len(page.items), page.items[0].command_id) == (3, silent.command_id)
-    assert page.next_cursor is not None
-    with psycopg.connect(database) as connection:
-        numbers = dict(connection.execute("SELECT order_id, next FROM factory.order_ids").fetchall())
-    assert numbers[orders[0]["orderId"]] == 4
 
 
 async def test_each_other_command_ends_as_the_factory_answers(
@@ -204,7 +225,7 @@ async def test_each_other_command_ends_as_the_factory_answers(
 async def a_module_goes_away_in_a_sequence(plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]) -> None:
     """It comes back without the action: that has failed, and the rest of the sequence never goes."""
     simulated.stuck.add(MODULE)
-    steps = await steer(plant, do="sequence", module=MODULE, load_type="WHITE", duration=1)
+    steps = await steer(plant, **SEQUENCE)
     await ended(plant, until, steps[0].command_id, "accepted")
     simulated.connection(MODULE, "CONNECTIONBROKEN")
 
@@ -229,7 +250,7 @@ async def test_a_switch_of_the_environment_abandons_what_is_open_and_nothing_of_
     plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
 ) -> None:
     simulated.stuck.add(MODULE)
-    steps = await steer(plant, do="sequence", module=MODULE, load_type="WHITE", duration=1)
+    steps = await steer(plant, **SEQUENCE)
     await ended(plant, until, steps[0].command_id, "accepted")
     said: list[Any] = []
 
@@ -264,7 +285,7 @@ async def test_a_killed_service_sends_nothing_twice_and_takes_its_journal_up(
     plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
 ) -> None:
     simulated.stuck.add(MODULE)
-    steps = await steer(plant, do="sequence", module=MODULE, load_type="WHITE", duration=1)
+    steps = await steer(plant, **SEQUENCE)
     await ended(plant, until, steps[0].command_id, "accepted")
     plant.factory.kill()
     simulated.stuck.clear()

@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -231,31 +231,7 @@ async def test_fifty_switches_under_load_lose_nothing_and_mix_nothing(
     wanted = ["live", *(FAILING.get(number) or next(order) for number in range(SWITCHES))]
     async with connect(world.bus, "tests") as bus, world.client() as client, machine_at_work(device) as said:
         with watched(ingest.pid, {broker.port, sandbox.port, mute_port, refusing_port}) as connections:
-            status = await environment(bus)
-            last: dict[str, int] = {}
-            for number, name in enumerate(wanted[1:]):
-                before = status
-                if name in failing:
-                    await fail_to_switch(bus, name, before.env, until)
-                else:
-                    await switch(bus, name)
-                status = await environment(bus)
-                # A broker that does not come up: the environment before is in force again, which is a new epoch.
-                assert status.epoch == before.epoch + (2 if name in failing else 1)
-                in_force = before.env if name in failing else name
-                assert (status.env, status.kind) == (in_force, in_force)
-                assert status.connected_since is not None
-                last[in_force] = status.epoch
-                if in_force != "live":
-                    await say_in(client, status, in_force)
-
-                    async def heard(env: str = in_force, epoch: int = status.epoch) -> bool:
-                        return any(each.headers["Kaiser-Epoch"] == str(epoch) for each in await on_topics(client, env))
-
-                    if number < 6 or name in failing or number >= SWITCHES - 3:
-                        await until(heard)
-            if status.env != "live":
-                await switch(bus, "live")
+            last = await switch_fifty_times(bus, client, wanted, failing.keys(), until)
         assert connections.most == 1
 
         ids = list(said)
@@ -265,20 +241,9 @@ async def test_fifty_switches_under_load_lose_nothing_and_mix_nothing(
             return set(ids) <= set(found)
 
         await until(all_there)
-        live = [json.loads(each.data) for each in await on_topics(client, "live")]
-        assert {each["serialNumber"] for each in live} == {MACHINES["live"]}
-        told = [each["actionState"]["id"] for each in live]
-        assert len(told) == len(set(told))
+        await check_live(client)
         for env in ("mock", "replay"):
-            found = await on_topics(client, env)
-            assert {json.loads(each.data)["serialNumber"] for each in found} == {MACHINES[env]}
-            assert {each.headers["Kaiser-Epoch"] for each in found} == {str(last[env])}
-            # Nothing that was retained before is heard in an epoch that began later.
-            assert [
-                each.headers["Kaiser-Epoch"]
-                for each in found
-                if json.loads(each.data)["actionState"]["id"] != f"e{each.headers['Kaiser-Epoch']}"
-            ] == []
+            await check_epoch(client, env, last[env])
         for env in failing:
             assert await on_topics(client, env) == []
     await device.close()
@@ -286,6 +251,58 @@ async def test_fifty_switches_under_load_lose_nothing_and_mix_nothing(
     assert "mqtt_session_lost" not in ingest.log()
     # The broker that is left is not connected to once more on the way out.
     assert "the profile was switched in the meantime" not in ingest.log()
+
+
+async def switch_fifty_times(
+    bus: Bus, client: Any, wanted: list[str], failing: Collection[str], until: Callable[..., Any]
+) -> dict[str, int]:
+    """Switch to each environment in turn, and say something in it. The last epoch of each."""
+    status = await environment(bus)
+    last: dict[str, int] = {}
+    for number, name in enumerate(wanted[1:]):
+        before = status
+        if name in failing:
+            await fail_to_switch(bus, name, before.env, until)
+        else:
+            await switch(bus, name)
+        status = await environment(bus)
+        # A broker that does not come up: the environment before is in force again, which is a new epoch.
+        assert status.epoch == before.epoch + (2 if name in failing else 1)
+        in_force = before.env if name in failing else name
+        assert (status.env, status.kind) == (in_force, in_force)
+        assert status.connected_since is not None
+        last[in_force] = status.epoch
+        if in_force != "live":
+            await say_in(client, status, in_force)
+
+            async def heard(env: str = in_force, epoch: int = status.epoch) -> bool:
+                return any(each.headers["Kaiser-Epoch"] == str(epoch) for each in await on_topics(client, env))
+
+            if number < 6 or name in failing or number >= SWITCHES - 3:
+                await until(heard)
+    if status.env != "live":
+        await switch(bus, "live")
+    return last
+
+
+async def check_live(client: Any) -> None:
+    """Nothing of another environment came, and nothing came twice."""
+    live = [json.loads(each.data) for each in await on_topics(client, "live")]
+    assert {each["serialNumber"] for each in live} == {MACHINES["live"]}
+    told = [each["actionState"]["id"] for each in live]
+    assert len(told) == len(set(told))
+
+
+async def check_epoch(client: Any, env: str, epoch: int) -> None:
+    """Nothing but messages of this epoch, and none that was retained before it began."""
+    found = await on_topics(client, env)
+    assert {json.loads(each.data)["serialNumber"] for each in found} == {MACHINES[env]}
+    assert {each.headers["Kaiser-Epoch"] for each in found} == {str(epoch)}
+    assert [
+        each.headers["Kaiser-Epoch"]
+        for each in found
+        if json.loads(each.data)["actionState"]["id"] != f"e{each.headers['Kaiser-Epoch']}"
+    ] == []
 
 
 async def test_a_command_goes_out_of_a_replay_only_while_it_is_armed(
