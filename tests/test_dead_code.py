@@ -1,4 +1,4 @@
-"""Nothing in the product's sources is there for nobody."""
+"""Nothing in the product's sources, the helpers of tests and the benchmarks is there for nobody."""
 
 import tomllib
 from pathlib import Path
@@ -26,6 +26,13 @@ FOR_OTHERS = {
 CALLED_BY_THEIR_DECORATOR = ["@*validator*", "@*_serializer*", "@*.exception_handler", "@routes.*", "@*.command"]
 KINDS = {"function", "class", "method", "property", "import", "unreachable_code"}
 CONSTANTS = {"DONE": "the exit status of a command that succeeded, beside the others"}
+CALLED_BY_LIBRARIES = {
+    "do_POST": "of http.server",
+    "log_message": "of http.server",
+    "connection_lost": "of asyncio",
+    "handle_DATA": "of aiosmtpd",
+}
+USERS_OF_HELPERS = ("tests", "bench", "conftest.py", "services/*/tests", "libs/*/tests", "tools/*/tests", "tools/*/src")
 OF_PACKAGES = {
     value.partition(":")[2]
     for path in ROOT.glob("*/*/pyproject.toml")
@@ -57,3 +64,16 @@ def test_every_constant_is_used_by_the_product(unused):
         if item.typ == "variable" and item.name.isupper() and item.name not in OF_PACKAGES
     }
     assert found.keys() == CONSTANTS.keys(), found
+
+
+def test_every_helper_of_tests_and_benchmarks_is_used():
+    code = vulture.Vulture(ignore_names=["test_*", "pytest_*"], ignore_decorators=["@pytest.fixture", "@fixture"])
+    folders = sorted(path for parts in USERS_OF_HELPERS for path in ROOT.glob(parts))
+    code.scavenge(folders, exclude=["*/vendor/*", "*/snippets/*"])
+    helpers = (ROOT / "tests/support", ROOT / "bench")
+    found = {
+        item.name: f"{item.filename}:{item.first_lineno}"
+        for item in code.get_unused_code(min_confidence=60)
+        if item.typ in KINDS and any(item.filename.is_relative_to(folder) for folder in helpers)
+    }
+    assert found.keys() == CALLED_BY_LIBRARIES.keys(), found
