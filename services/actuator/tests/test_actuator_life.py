@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import psycopg
 import pytest
@@ -46,6 +47,7 @@ from kaiser_common.runtime.database import UNAVAILABLE, open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
+from read_only import set_read_only
 from waiting import until as eventually
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -1193,26 +1195,16 @@ async def test_an_answer_has_the_stops_it_is_about_and_how_many_there_are(life):
 
 @pytest.fixture
 def read_only(database):
-    """The database takes no changes, as a standby does; ends with the test."""
+    """Has the database take no changes, until the test ends."""
 
-    def switch(state: str) -> None:
-        writing = "-c default_transaction_read_only=off"
-        with psycopg.connect(database, autocommit=True, options=writing) as connection:
-            name = connection.info.dbname
-            connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {state}')
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-                (name,),
-            )
-
-    yield switch
-    switch("off")
+    yield partial(set_read_only, database)
+    set_read_only(database, on=False)
 
 
 async def test_a_clear_is_503_while_the_database_only_reads_and_the_stop_stays(life, read_only):
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     before = len(await life.outbox())
-    read_only("on")
+    read_only(on=True)
     methods = {
         "clear_emergency": Method(ClearEmergency, life.emergency.clear),
         "emergencies": Method(EmergenciesQuery, life.emergency.list_stops),

@@ -3,8 +3,8 @@
 import json
 
 import nats
-import psycopg
 import pytest
+from read_only import set_read_only
 from waiting import until
 
 AWAY = "postgresql://kaiser:x@127.0.0.1:1/kaiser"
@@ -62,21 +62,11 @@ async def test_what_only_an_administrator_may_is_503_as_the_role_cannot_be_looke
 
 @pytest.fixture
 def read_only(database):
-    """The gateway's database takes no changes, as a replica or one that is full; ends with the test."""
+    """The gateway's database takes no changes until the test ends."""
 
-    def switch(state: str) -> None:
-        writing = "-c default_transaction_read_only=off"
-        with psycopg.connect(database, autocommit=True, options=writing) as connection:
-            name = connection.info.dbname
-            connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {state}')
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-                (name,),
-            )
-
-    switch("on")
+    set_read_only(database, on=True)
     yield
-    switch("off")
+    set_read_only(database, on=False)
 
 
 async def test_a_database_that_only_reads_is_503_where_something_is_to_be_written(gateway, read_only):
