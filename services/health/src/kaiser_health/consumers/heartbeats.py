@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -70,18 +70,21 @@ class Heartbeats:
         metrics.HEARTBEATS.inc(len(heartbeats))
         # One of figures alone (metrics) stands for its device only where no other came with it.
         newest = {heartbeat.esp_id: heartbeat for heartbeat in sorted(heartbeats, key=lambda each: not each.metrics)}
-        approved = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "approved"]
-        await _note_figures(connection, approved, newest, now, changes)
-        pending = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "pending"]
-        await note_pending_figures(connection, [to_beat(heartbeat) for heartbeat in pending])
-        of_b = {beat.esp_id for beat in heartbeats if beat.boot_sequence_id and beat.esp_id in known}
-        before_approval = [each for each in of_b if known[each].state != "approved" and known[each].generation == "A"]
-        changes.records.update(await presence.note_generation_b(connection, before_approval))
-        waiting = await pushes.pending_of(connection, sorted(newest))
-        with_config = {push.esp_id for push in waiting if push.kind == "config"}
-        for push in waiting:
-            if push.kind == "zone" and (answer := zone_confirmed(push, newest[push.esp_id])) is not None:
-                await changes.end_push(connection, answered(push, answer), now)
+        await _note_figures(connection, _of_state(heartbeats, known, "approved"), newest, now, changes)
+        await note_pending_figures(connection, [to_beat(each) for each in _of_state(heartbeats, known, "pending")])
+        await _note_generation_b(connection, heartbeats, known, changes)
+        with_config = await _end_confirmed_zones(connection, newest, now, changes)
+        return self._answer_and_report(newest, known, with_config, now, changes)
+
+    def _answer_and_report(
+        self,
+        newest: Mapping[str, Heartbeat],
+        known: Mapping[str, Known],
+        with_config: Container[str],
+        now: datetime,
+        changes: DeviceChanges,
+    ) -> dict[str, Reported]:
+        """Acknowledge each device's heartbeat, and publish the figures that changed."""
         reported: dict[str, Reported] = {}
         for esp_id, heartbeat in newest.items():
             device = known.get(esp_id)
@@ -89,7 +92,7 @@ class Heartbeats:
                 continue  # no place among the pending: an answer to each would fill the OUTBOX
             if not heartbeat.metrics:
                 self._acknowledge(heartbeat, device, esp_id in with_config, now, changes)
-            if device.state == "approved" and (figures := self._news(heartbeat, device, now)) is not None:
+            if device.state == "approved" and (figures := self._changed_figures(heartbeat, device, now)) is not None:
                 reported[esp_id] = (figures, now)
                 changes.events.append(
                     events.health_event(
@@ -116,7 +119,7 @@ class Heartbeats:
             outbox.acknowledgement(heartbeat.kaiser_id, heartbeat, device.state, epoch, config_available, now)
         )
 
-    def _news(self, heartbeat: Heartbeat, device: Known, now: datetime) -> tuple[object, ...] | None:
+    def _changed_figures(self, heartbeat: Heartbeat, device: Known, now: datetime) -> tuple[object, ...] | None:
         """Status and figures, where they changed since the last esp_health of the device or that is too long ago."""
         figures = (
             device.online,
@@ -129,6 +132,11 @@ class Heartbeats:
         )
         before, reported_at = self._reported.get(heartbeat.esp_id, (None, now))
         return None if figures == before and now - reported_at < self._event_every else figures
+
+
+def _of_state(heartbeats: Iterable[Heartbeat], known: Mapping[str, Known], state: str) -> list[Heartbeat]:
+    """Those of devices in a state of the registry."""
+    return [each for each in heartbeats if each.esp_id in known and known[each.esp_id].state == state]
 
 
 async def _note_figures(
@@ -146,6 +154,26 @@ async def _note_figures(
         if life.rebooted:
             log.info("device_rebooted", esp_id=life.esp_id)
             changes.events.append(events.reboot_event(life.esp_id, newest[life.esp_id], now))
+
+
+async def _note_generation_b(
+    connection: Connection, heartbeats: Iterable[Heartbeat], known: Mapping[str, Known], changes: DeviceChanges
+) -> None:
+    """Note the generation of devices that are not approved; `note_figures` notes that of the others."""
+    of_b = {beat.esp_id for beat in heartbeats if beat.boot_sequence_id and beat.esp_id in known}
+    before_approval = [each for each in of_b if known[each].state != "approved" and known[each].generation == "A"]
+    changes.records.update(await presence.note_generation_b(connection, before_approval))
+
+
+async def _end_confirmed_zones(
+    connection: Connection, newest: Mapping[str, Heartbeat], now: datetime, changes: DeviceChanges
+) -> set[str]:
+    """End the pushes of zones that a heartbeat confirms. The devices for which a configuration waits."""
+    waiting = await pushes.pending_of(connection, sorted(newest))
+    for push in waiting:
+        if push.kind == "zone" and (answer := zone_confirmed(push, newest[push.esp_id])) is not None:
+            await changes.end_push(connection, answered(push, answer), now)
+    return {push.esp_id for push in waiting if push.kind == "config"}
 
 
 def to_beat(heartbeat: Heartbeat) -> Beat:

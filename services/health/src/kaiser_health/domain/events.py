@@ -80,29 +80,40 @@ def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingPro
     """The event with the state of a push. answer: the device's further answer to a command."""
     event_id = f"push-{push.push_id}-{push.state}"
     if push.kind == "config":
-        config = ConfigResponseEvent(
-            kaiser_id=push.kaiser_id,
-            esp_id=push.esp_id,
-            config_id=push.push_id,
-            status=push.state,
-            message=push.message,
-            failures=list(push.failures),
-            ts=_ms(now),
-        )
-        return to_event("config_response", push.esp_id, config, event_id)
+        return to_event("config_response", push.esp_id, _config_response(push, now), event_id)
     if push.kind == "zone":
-        zone_id = push.payload.get("zone_id") or None
-        status = _ZONE_STATUS[push.state]
-        zone = ZoneAssignmentEvent(
-            kaiser_id=push.kaiser_id,
-            esp_id=push.esp_id,
-            zone_id=zone_id,
-            master_zone_id=push.payload.get("master_zone_id"),
-            status="removed" if status == "assigned" and zone_id is None else status,
-            message=push.message,
-            ts=_ms(now),
-        )
-        return to_event("zone_assignment", push.esp_id, zone, event_id)
+        return to_event("zone_assignment", push.esp_id, _zone_assignment(push, now), event_id)
+    return _command_event(push, now, answer, event_id)
+
+
+def _config_response(push: Push, now: datetime) -> ConfigResponseEvent:
+    return ConfigResponseEvent(
+        kaiser_id=push.kaiser_id,
+        esp_id=push.esp_id,
+        config_id=push.push_id,
+        status=push.state,
+        message=push.message,
+        failures=list(push.failures),
+        ts=_ms(now),
+    )
+
+
+def _zone_assignment(push: Push, now: datetime) -> ZoneAssignmentEvent:
+    zone_id = push.payload.get("zone_id") or None
+    status = _ZONE_STATUS[push.state]
+    return ZoneAssignmentEvent(
+        kaiser_id=push.kaiser_id,
+        esp_id=push.esp_id,
+        zone_id=zone_id,
+        master_zone_id=push.payload.get("master_zone_id"),
+        status="removed" if status == "assigned" and zone_id is None else status,
+        message=push.message,
+        ts=_ms(now),
+    )
+
+
+def _command_event(push: Push, now: datetime, answer: Mapping[str, Any], event_id: str) -> Outgoing:
+    """system_event of a command or a change of a subzone."""
     name: SystemEventName
     command: str | None
     if push.kind == "subzone":
