@@ -8,13 +8,20 @@ from kaiser_factory.store import Connection
 
 log = structlog.get_logger()
 
-
 _ORDERS = 1000
 
 
 async def load(connection: Connection, env: str) -> Past:
     """The last actions and nodes of each serial, the open orders and the newest others of an environment."""
     past = Past()
+    await _load_actions(connection, env, past)
+    await _load_places(connection, env, past)
+    await _load_orders(connection, env, past)
+    past.shorten(past.factory.orders.values())
+    return past
+
+
+async def _load_actions(connection: Connection, env: str, past: Past) -> None:
     cursor = await connection.execute(
         """
         SELECT serial, action_id, value FROM (
@@ -28,6 +35,10 @@ async def load(connection: Connection, env: str) -> Past:
     )
     async for serial, action_id, value in cursor:
         past.actions.recall(serial, action_id, value)
+
+
+async def _load_places(connection: Connection, env: str, past: Past) -> None:
+    """The last node of each AGV, and the last word of each source about a connection."""
     cursor = await connection.execute(
         """
         SELECT DISTINCT ON (serial, what, action_id) serial, what, value, action_id FROM factory.transitions
@@ -41,6 +52,10 @@ async def load(connection: Connection, env: str) -> Past:
             past.nodes[serial] = value
         else:
             past.connections[serial, source] = value
+
+
+async def _load_orders(connection: Connection, env: str, past: Past) -> None:
+    """Also those that are not open: the newest 1,000."""
     cursor = await connection.execute(
         """
         SELECT order_id, record FROM (
@@ -55,5 +70,3 @@ async def load(connection: Connection, env: str) -> Past:
             past.factory.orders[order_id] = record_from(record)
         except ValidationError as error:
             log.error("order_unreadable", order_id=order_id, error=str(error))
-    past.shorten(past.factory.orders.values())
-    return past
