@@ -2,10 +2,23 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 
+import httpx
 import nats
 import pytest
+from fastapi import FastAPI
+from kaiser_common.bus.client import close_client, open_client
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.connection import connect as bus_connect
+from kaiser_common.runtime.settings import CommonSettings
+from kaiser_gateway.api import actuators, emergency_stops
+from kaiser_gateway.domain.limits import Limiter
+from kaiser_gateway.domain.tokens import Signer
+from kaiser_gateway.http import problems
+from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.requests import Observe
 
 COMMAND = {
     "command_id": "c1",
@@ -189,3 +202,24 @@ async def test_a_clear_with_a_misspelt_target_is_422_and_nobody_is_asked(gateway
         answer = await http.post("/api/v1/actuators/clear_emergency", json=body)
     assert answer.status_code == 422, answer.text
     assert asked == []
+
+
+async def test_a_stop_is_answered_though_nats_has_closed_the_connection_of_the_lists(module_bus):
+    settings = CommonSettings(nats_url=module_bus)
+    lists = Bus(await open_client(settings, "lists"), "lists")
+    await close_client(lists.client)
+    signer, app = Signer("k" * 40), FastAPI()
+    problems.install(app)
+    app.add_middleware(Observe)
+    token = signer.sign("ada", "operator", "access", time.time(), 600)
+    async with bus_connect(settings, "stops") as stops, owner(module_bus, {"emergency_stop": NO_STOPS}) as asked:
+        guard = Guard(signer, Limiter(100, 100), None, None)
+        app.include_router(actuators.router(lists, guard))
+        app.include_router(emergency_stops.router(lists, stops, guard))
+        transport = httpx.ASGITransport(app)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://ignored", headers=headers) as http:
+            assert (await http.get("/api/v1/actuators")).status_code == 504
+            stop = await http.post("/api/v1/actuators/emergency_stop", json={"reason": "leak"})
+    assert stop.status_code == 200, stop.text
+    assert [method for method, _, _ in asked] == ["emergency_stop"]

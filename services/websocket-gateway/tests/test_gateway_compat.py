@@ -33,6 +33,7 @@ def application(compat: bool) -> FastAPI:
     return build_app(
         Service("trial"),
         None,
+        None,
         Hub(None, 15.0),
         TopicsHub(None),
         None,

@@ -22,7 +22,7 @@ from kaiser_gateway.ws.topics import TopicsHub
 def document() -> dict:
     guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
     return build_app(
-        Service("trial"), None, Hub(None, 15.0), TopicsHub(None), None, None, None, guard, None, GatewaySettings()
+        Service("trial"), None, None, Hub(None, 15.0), TopicsHub(None), None, None, None, guard, None, GatewaySettings()
     ).openapi()
 
 

@@ -144,7 +144,7 @@ async def test_the_status_is_there_with_services_down_and_one_that_hangs(gateway
     assert not services["health"]["up"]
     own = services["websocket-gateway"]
     assert (own["up"], own["ready"], own["version"]) == (True, True, "0.1.0")
-    assert own["replicas"][0]["checks"] == {"nats": "ok", "database": "ok", "http": "ok"}
+    assert own["replicas"][0]["checks"] == {"nats": "ok", "nats for stops": "ok", "database": "ok", "http": "ok"}
     assert {stream["stream"] for stream in status["streams"]} >= {"SENSORS", "EVENTS", "REJECTED"}
 
 
@@ -220,7 +220,7 @@ async def test_many_that_ask_at_once_and_the_look_for_starts_are_answered_by_one
     async with bus_connect(CommonSettings(nats_url=server.url), "tests") as bus:
         hub = Hub(bus, 15.0)
         status = system_status.Status(bus, service, hub.behind)
-        app = build_app(service, bus, hub, TopicsHub(bus), None, None, pool, guard, status, settings)
+        app = build_app(service, bus, bus, hub, TopicsHub(bus), None, None, pool, guard, status, settings)
         transport = httpx.ASGITransport(app)
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://ignored", timeout=120) as http,

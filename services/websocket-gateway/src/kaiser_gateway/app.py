@@ -35,6 +35,7 @@ async def work(service: Service, settings: GatewaySettings) -> None:
     key = signing_key(settings)
     async with (
         connect(settings, "websocket-gateway") as bus,
+        connect(settings, "websocket-gateway-stops") as stops,
         answer_status(bus, service),
         open_pool(settings, "gateway") as pool,
     ):
@@ -42,12 +43,13 @@ async def work(service: Service, settings: GatewaySettings) -> None:
             users, sessions = Users(pool, passwords), Sessions(pool, settings.token_minutes, settings.refresh_days)
             served, standings = Served(lambda: users.ready), Standings(users, sessions)
             service.check("nats", bus.round_trip)
+            service.check("nats for stops", stops.round_trip)
             service.check("http", served.check)
             service.check("database", lambda: ping(pool), needed=False)
             hub, topics = Hub(bus, settings.ws_stalled_s, service.tracer, standings.ended), TopicsHub(bus)
             status = Status(bus, service, hub.behind)
             guard = guard_of(settings, key, standings)
-            app = build_app(service, bus, hub, topics, users, sessions, pool, guard, status, settings)
+            app = build_app(service, bus, stops, hub, topics, users, sessions, pool, guard, status, settings)
             served.server = server = HttpServer(http_config(app, settings))
             listener = listen(settings)
             async with aclosing(guard), asyncio.TaskGroup() as tasks:

@@ -70,7 +70,6 @@ ROUTERS = (
     sensors,
     readings,
     actuators,
-    emergency_stops,
     commands,
     logic,
     limits,
@@ -93,6 +92,7 @@ take its path too."""
 def build_app(
     service: Service,
     bus: Bus,
+    stops: Bus,
     hub: Hub,
     topics: TopicsHub,
     users: Users,
@@ -102,7 +102,8 @@ def build_app(
     status: Status,
     settings: GatewaySettings,
 ) -> FastAPI:
-    """The public application."""
+    """The public application. stops: a connection to NATS for emergency stops alone, since NATS closes the other one
+    if too much waits on it."""
     app = FastAPI(
         title="Kaiser",
         version=__version__,
@@ -128,6 +129,7 @@ def build_app(
         app.include_router(sessions_api.router(users, sessions, pool, guard, guard.standings, settings))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
+    app.include_router(emergency_stops.router(bus, stops, guard))
     app.include_router(messages.router(bus, topics, pool, guard, settings))
     app.include_router(audit.router(bus, pool, guard))
     app.include_router(status_api.router(status, pool, guard))

@@ -14,8 +14,8 @@ _CLEAR_TIMEOUT_S = 25.0
 """A clear waits up to 5 s until a device takes it and 15 s for its confirmation."""
 
 
-def router(bus: Bus, guard: Guard) -> APIRouter:
-    """/api/v1/actuators, as far as it stops them."""
+def router(bus: Bus, stops: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/actuators, as far as it stops them. stops: the connection for emergency stops."""
     routes = APIRouter(prefix="/api/v1/actuators", tags=["actuators"])
     viewer, operator = guard.needs("viewer"), guard.needs("operator")
     urgent = guard.needs("operator", limited=False)
@@ -37,7 +37,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
         Commands are refused with 423 until it is cleared.
         """
-        return await call(bus, "actuator", "emergency_stop", body, Emergencies, caller=caller)
+        return await call(stops, "actuator", "emergency_stop", body, Emergencies, caller=caller)
 
     @routes.post("/clear_emergency")
     async def clear_emergency_stop(body: ClearEmergency, caller: Caller = operator) -> Emergencies:
