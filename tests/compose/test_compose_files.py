@@ -115,6 +115,13 @@ def test_each_service_of_the_repository_is_in_compose_yaml():
     assert {path.name for path in (ROOT / "services").iterdir()} <= SERVICES.keys()
 
 
+def test_each_setting_that_the_page_of_containers_lists_reaches_one():
+    rows = re.findall(r"^\| (`KAISER_[^|]*) \|", (ROOT / "docs/containers.md").read_text(), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"KAISER_\w+", row)}
+    assert {"KAISER_ALARM_LANGUAGE", "KAISER_ALARM_CHANNEL_NETWORKS", "KAISER_TIME_ZONE"} <= listed
+    assert listed <= set(re.findall(r"\$\{(KAISER_\w+)", (ROOT / "compose.yaml").read_text()))
+
+
 def test_the_dockerfile_asks_nothing_of_a_registry_but_its_base_image():
     text = (DOCKER / "Dockerfile").read_text()
     assert "# syntax=" not in text
