@@ -177,6 +177,26 @@ def test_what_is_no_key_is_refused_at_the_start_without_showing_it(tmp_path, fre
     assert key not in ended.stderr + ended.stdout
 
 
+@pytest.mark.parametrize("where", ["file", "state folder"])
+def test_a_key_file_that_cannot_be_read_is_named_with_its_setting(tmp_path, monkeypatch, where):
+    monkeypatch.setenv("KAISER_STATE_DIR", str(tmp_path))
+    path = tmp_path / "alarm-key"
+    path.mkdir()
+    name = "the key"
+    if where == "file":
+        monkeypatch.setenv("KAISER_ALARM_KEY_FILE", str(path))
+        name = "KAISER_ALARM_KEY_FILE"
+    with pytest.raises(SettingsError, match=f"{name}={path}: the file cannot be read: Is a directory"):
+        load(AlarmSettings)
+
+
+def test_a_key_file_that_is_no_text_is_named_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAISER_ALARM_KEY_FILE", str(tmp_path / "key"))
+    (tmp_path / "key").write_bytes(b"\xff" * 43)
+    with pytest.raises(SettingsError, match=f"KAISER_ALARM_KEY_FILE={tmp_path}/key: .* holds something else"):
+        load(AlarmSettings)
+
+
 def test_a_key_file_that_is_named_must_be_there_and_the_one_of_the_state_folder_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("KAISER_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("KAISER_ALARM_KEY_FILE", str(tmp_path / "missing"))

@@ -53,9 +53,15 @@ class AlarmSettings(CommonSettings):
             return self
         path = self.key_path
         name = "the key" if self.alarm_key_file is None else "KAISER_ALARM_KEY_FILE"
-        if path.exists():
-            if not _KEY.fullmatch(path.read_text().strip()):
-                raise ValueError(f"{name}={path}: {_FORM}, and the file holds something else: put the former key back")
-        elif self.alarm_key_file is not None:
-            raise ValueError(f"{name}={path}: there is no such file: put the key there, or leave the setting out")
+        try:
+            text = path.read_text(errors="replace").strip()
+        except FileNotFoundError as error:
+            if self.alarm_key_file is None:
+                return self
+            hint = "there is no such file: put the key there, or leave the setting out"
+            raise ValueError(f"{name}={path}: {hint}") from error
+        except OSError as error:
+            raise ValueError(f"{name}={path}: the file cannot be read: {error.strerror}") from error
+        if not _KEY.fullmatch(text):
+            raise ValueError(f"{name}={path}: {_FORM}, and the file holds something else: put the former key back")
         return self
