@@ -15,6 +15,7 @@ SAME = {
     "command": german.STATES,
     "push": german.PUSHES,
     "alert": german.ALERTS,
+    "unit": german.UNITS,
 }
 
 

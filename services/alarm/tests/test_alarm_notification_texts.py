@@ -61,6 +61,15 @@ def test_an_alarm_is_a_german_sentence_of_its_kind_and_facts(of: dict[str, Any],
     assert sentence_of(alarm(**of)) == expected
 
 
+@pytest.mark.parametrize(
+    ("off_s", "said"),
+    [(0, "0 s"), (59, "59 s"), (605, "10 min 5 s"), (3600, "1 Std."), (3605, "1 Std. 5 s"), (100_000, "1 Tg. 3 Std.")],
+)
+def test_how_long_a_clock_is_off_reads_as_in_the_console(off_s: int, said: str):
+    sentence = sentence_of(alarm("clock_ahead", facts={"off_s": off_s}))
+    assert sentence == f"Die Uhr von ESP_1 geht {said} vor: stattdessen gilt die Empfangszeit"
+
+
 def test_every_kind_and_every_word_of_its_facts_has_german():
     assert set(SENTENCES) == set(get_args(AlarmKind))
     assert set(SEVERITIES) == set(get_args(AlarmSeverity))

@@ -97,7 +97,8 @@ ALERTS: Mapping[str, str] = MappingProxyType(
     }
 )
 _WORDS = {"command": COMMANDS, "state": STATES, "status": PUSHES, "alert_type": ALERTS}
-_HOUR_S, _MINUTE_S = 3600, 60
+UNITS: Mapping[str, str] = MappingProxyType({"d": "Tg.", "h": "Std.", "min": "min", "s": "s"})
+_STEPS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def sentence_of(alarm: Alarm) -> str | None:
@@ -134,9 +135,13 @@ def _number(value: Fact) -> str:
 
 
 def _duration(seconds: int) -> str:
-    if seconds >= _HOUR_S:
-        return f"{seconds // _HOUR_S} Std. {seconds % _HOUR_S // _MINUTE_S} min"
-    return f"{seconds // _MINUTE_S} min" if seconds >= _MINUTE_S else f"{seconds} s"
+    """3725 → "1 Std. 2 min": the two largest units that are not zero."""
+    parts, rest = [], max(0, seconds)
+    for unit, size in _STEPS:
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {UNITS[unit]}")
+    return " ".join(parts[:2]) or f"0 {UNITS['s']}"
 
 
 def _target(alarm: Alarm) -> str:
