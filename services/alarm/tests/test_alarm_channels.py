@@ -233,6 +233,18 @@ async def test_routes_and_channels_are_checked_and_belong_to_administrators(star
     assert refused.value.problem.status == 403
 
 
+async def test_notifications_and_the_test_of_a_channel_are_in_the_language_that_is_set(start, bus, receiver):
+    start(**FAST, KAISER_ALARM_LANGUAGE="de")
+    await channel(bus, "hook", receiver.url)
+    await say(bus, "device_offline", "ESP_1")
+    await until(has(lambda: receiver.taken, 1))
+    assert receiver.taken[0]["title"] == "Warnung: ESP_1 ist offline"
+    assert "Quelle: ESP_1\nAusgelöst: " in receiver.taken[0]["message"]
+    await ask(bus, "test_channel", ChannelKey(channel_id="hook"), ChannelTested)
+    assert receiver.taken[1]["title"] == "Kaiser: Test"
+    assert receiver.taken[1]["message"] == "ada hat diesen Test des Kanals hook gesendet."
+
+
 async def test_the_test_button_says_how_it_ended(start, bus, receiver):
     start(**FAST)
     await channel(bus, "hook", receiver.url)

@@ -168,6 +168,7 @@ async def test_an_alarm_reaches_the_receivers_of_its_severity_and_zone_and_no_ot
 
 async def test_no_alarm_is_sent_before_the_zones_of_devices_are_read(bus, settings, receiver, monkeypatch):
     """A route of a zone would not take it, and the service would raise no_channel, as at any start."""
+    monkeypatch.setattr(holder, "_ZONES_WITHIN_S", 600.0)
     may_read, looks, look = asyncio.Event(), [], Notifying.look
 
     class Late(Mirror):
