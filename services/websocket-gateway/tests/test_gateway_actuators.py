@@ -8,17 +8,18 @@ from contextlib import asynccontextmanager
 import httpx
 import nats
 import pytest
-from fastapi import FastAPI
 from kaiser_common.bus.client import close_client, open_client
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.connection import connect as bus_connect
+from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
-from kaiser_gateway.api import actuators, emergency_stops
 from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.domain.tokens import Signer
-from kaiser_gateway.http import problems
+from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import Guard
-from kaiser_gateway.http.requests import Observe
+from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.ws.hub import Hub
+from kaiser_gateway.ws.topics import TopicsHub
 
 COMMAND = {
     "command_id": "c1",
@@ -208,14 +209,12 @@ async def test_a_stop_is_answered_though_nats_has_closed_the_connection_of_the_l
     settings = CommonSettings(nats_url=module_bus)
     lists = Bus(await open_client(settings, "lists"), "lists")
     await close_client(lists.client)
-    signer, app = Signer("k" * 40), FastAPI()
-    problems.install(app)
-    app.add_middleware(Observe)
+    signer, service = Signer("k" * 40), Service("trial")
+    guard = Guard(signer, Limiter(100, 100), None, None)
     token = signer.sign("ada", "operator", "access", time.time(), 600)
     async with bus_connect(settings, "stops") as stops, owner(module_bus, {"emergency_stop": NO_STOPS}) as asked:
-        guard = Guard(signer, Limiter(100, 100), None, None)
-        app.include_router(actuators.router(lists, guard))
-        app.include_router(emergency_stops.router(lists, stops, guard))
+        hub, topics = Hub(lists, 15.0), TopicsHub(lists)
+        app = build_app(service, lists, stops, hub, topics, None, None, None, guard, None, GatewaySettings())
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://ignored", headers=headers) as http:

@@ -35,7 +35,7 @@ async def work(service: Service, settings: GatewaySettings) -> None:
     key = signing_key(settings)
     async with (
         connect(settings, "websocket-gateway") as bus,
-        connect(settings, "websocket-gateway-stops") as stops,
+        connect(settings, "websocket-gateway-stops", is_main=False) as stops,
         answer_status(bus, service),
         open_pool(settings, "gateway") as pool,
     ):

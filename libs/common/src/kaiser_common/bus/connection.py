@@ -59,15 +59,21 @@ class Outgoing(NamedTuple):
 class Bus:
     """An open connection. Build it with `connect`."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, *, is_main: bool = True) -> None:
         self.client = client
         self.name = name
+        self._is_main = is_main
         self.jetstream: JetStreamContext = client.jetstream()
         self._ids = NUID()
         self._prefix = self._ids.next().decode()
         self._sequence = count(1)
         self._reply_prefix = f"{client.new_inbox()}."
         self._replies: dict[str, asyncio.Future[bytes]] = {}
+
+    def tell_state(self, connected: int) -> None:
+        """Set the metric of the connection, if this is the main one of the process."""
+        if self._is_main:
+            metrics.BUS_CONNECTED.set(connected)
 
     def message_id(self) -> str:
         """A new id, unique over processes and restarts."""
@@ -227,10 +233,10 @@ class Bus:
                 await self.round_trip()
             except BusUnavailable:
                 silent += 1
-                metrics.BUS_CONNECTED.set(0)
+                self.tell_state(0)
             else:
                 silent = 0
-                metrics.BUS_CONNECTED.set(1)
+                self.tell_state(1)
             await asyncio.sleep(_ROUND_TRIP_EVERY_S)
 
 
@@ -285,23 +291,24 @@ def _headers(message: Outgoing) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def connect(settings: BusSettings, name: str) -> AsyncIterator[Bus]:
-    """Open the connection, waiting for NATS as long as it takes, with a log line at each failure.
+async def connect(settings: BusSettings, name: str, *, is_main: bool = True) -> AsyncIterator[Bus]:
+    """Open the connection, waiting for NATS as long as it takes, with a log line at each failure. is_main: the one that
+    `kaiser_bus_connected` tells of.
 
     A lost connection is re-established automatically. If the client closes for good, BusClosed is raised in the body.
     """
-    client = await open_client(settings, name)
-    bus = Bus(client, name)
+    client = await open_client(settings, name, is_main=is_main)
+    bus = Bus(client, name, is_main=is_main)
     await bus.listen()
     client.confirm = bus.round_trip
-    metrics.BUS_CONNECTED.set(1)
+    bus.tell_state(1)
     try:
         async with asyncio.TaskGroup() as tasks:
             watcher = tasks.create_task(bus._watch(), name="bus-watch")
             yield bus
             watcher.cancel()
     finally:
-        metrics.BUS_CONNECTED.set(0)
+        bus.tell_state(0)
         await close_client(client)
 
 

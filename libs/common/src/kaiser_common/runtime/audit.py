@@ -83,7 +83,7 @@ def audited(
 
 async def _before(change: Audited, reading: ReadBefore, request: BaseModel, caller: Caller) -> dict[str, Any] | None:
     """The state before a change; None if there is none, or it cannot be read: the change itself then says why."""
-    unreadable: tuple[type[Exception], ...] = (RpcError, *reading.unavailable)
+    unreadable: tuple[type[Exception], ...] = (RpcError, TimeoutError, *reading.unavailable)
     try:
         answer = await reading.function(request_to_read(reading.request, request), caller)
     except unreadable:

@@ -135,7 +135,7 @@ def _add_state(rows: Rows, message: MachineState, at: datetime, past: Past) -> N
         past.nodes[serial] = after
         road = road_between(past.factory.layout, before, after) if before is not None else None
         rows.transitions.append(
-            (at, rows.env, serial, "node", after, "", None, None, road.length if road is not None else None)
+            (at, rows.env, serial, "node", after, "", None, None, float(road.length) if road is not None else None)
         )
 
 

@@ -78,7 +78,7 @@ class DeviceRegistryApi:
 
     async def read(self, request: DeviceId, caller: Caller) -> Device:
         """One device. 404 (5001) when it is not there."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             return _found(await registry.read(connection, request.esp_id), request.esp_id)
 
     async def patch(self, request: PatchDevice, caller: Caller) -> Device:

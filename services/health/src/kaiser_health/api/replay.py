@@ -14,7 +14,7 @@ log = structlog.get_logger()
 _WITHIN_S = 45.0
 """Shorter than the gateway waits for the approval."""
 _STEP_S = 20.0
-"""ingest answers a step within about 5 s."""
+"""ingest answers a step within about 10 s: the audit counts the cause first."""
 
 
 class Replayed(NamedTuple):

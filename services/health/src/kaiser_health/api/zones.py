@@ -26,12 +26,12 @@ class ZonesApi:
 
     async def every(self, request: Nothing, caller: Caller) -> ZonesPage:
         """All zones, by position and name."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             return ZonesPage(items=await zones.every(connection, MOST_ZONES))
 
     async def read(self, request: ZoneKey, caller: Caller) -> Zone:
         """One zone. 404 (5207) when it is not there."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             return _found(await zones.read(connection, request.zone_id), request.zone_id)
 
     async def create(self, request: CreateZone, caller: Caller) -> Zone:

@@ -27,8 +27,9 @@ ALL_SITES = "+"
 
 async def last_packs(bus: Bus, sites: Collection[str]) -> list[bytes]:
     """The bodies of the last packs of readings of these sites ("+": of all), oldest first: of each site and shard the
-    last one, and which of theirs are in the 15 places before it. A batch is one atomic batch of JetStream or at most
-    ten packs sent at once, so this has all of the last one, even if others publish on the stream.
+    last one, and which of theirs are in the 15 places before it. A batch is one atomic batch of JetStream, or packs
+    sent at once, of each site and shard mostly one: this has all of the last one, even if others publish on the stream.
+    Not where a pack was repeated behind more than 15 others: its events are then shown twice.
 
     NATS does not give them within 3 s: none of them, logged; then some events may be shown twice, and no row is
     doubled.

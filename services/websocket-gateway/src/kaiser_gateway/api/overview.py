@@ -84,7 +84,7 @@ def to_overview(
     kinds = alarms.kinds if alarms else {}
     return Overview(
         at=at,
-        wrong=wrong(of_devices, of_sensors, of_actuators, stops.total if stops else 0, kinds),
+        wrong=wrong(of_devices, of_sensors, of_actuators, _number_of(stops), kinds),
         devices=of_devices,
         sensors=of_sensors,
         actuators=of_actuators,
@@ -101,6 +101,11 @@ def to_overview(
             or (sensors and sensors.total > len(sensors.items))
         ),
     )
+
+
+def _number_of(stops: Emergencies | None) -> int:
+    """How many stops are in force; an actuator of another version may say no total."""
+    return max(stops.total, len(stops.items)) if stops else 0
 
 
 def wrong(
