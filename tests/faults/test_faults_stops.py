@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -145,7 +146,7 @@ def target_of(stop: dict) -> dict:
     return {name: stop[name] for name in ("esp_id", "gpio") if stop[name] is not None}
 
 
-def free(rest: httpx.Client, crowd: Crowd) -> None:
+def free(rest: httpx.Client, crowd: Crowd, log: Path) -> None:
     """Clear everything at once, then stop by stop what is left, until every device is free."""
     said: list[str] = []
 
@@ -170,8 +171,15 @@ def free(rest: httpx.Client, crowd: Crowd) -> None:
         heard = {esp_id: crowd.emergencies(esp_id)[-4:] for esp_id in esp_ids[:2]}
         raise AssertionError(
             f"{error}: {len(esp_ids)} devices are stopped, {len(stops)} stops in force, as {stops[:2]};"
-            f" heard {heard}; answered last {said[:2]}"
+            f" heard {heard}; answered last {said[:2]}; logged {logged(log, esp_ids[:2])}"
         ) from None
+
+
+def logged(log: Path, esp_ids: list[str]) -> list[str]:
+    """The last log lines of actuator about these devices."""
+    return [line for line in log.read_text(errors="replace").splitlines() if any(each in line for each in esp_ids)][
+        -40:
+    ]
 
 
 def register(stack: Stack, esp_ids: list[str]) -> None:
@@ -223,7 +231,7 @@ def test_a_thousand_pumps_agree_with_what_is_in_force(stack: Stack, full: bool, 
             presses = [each for each in one.done if each.what == "stop"]
             answered = sum(each.status == 200 for each in presses)
             began = time.monotonic()
-            free(rest, crowd)
+            free(rest, crowd, stack.state_dir / "log/actuator.log")
             print(
                 f"\nround {number}: {len(presses)} stops ({answered} answered 200),"
                 f" {len(one.done) - len(presses)} clears,"

@@ -95,3 +95,10 @@ def test_an_agv_reaches_a_node_once_with_the_length_of_the_road_to_it() -> None:
         ("2", None),
         ("1", 360),
     ]
+
+
+def test_the_length_of_a_road_is_always_a_fraction_so_that_one_statement_takes_all() -> None:
+    found = rows(Past(), *(agv(node, "FINISHED") for node in ("1", "2", "3"))).transitions
+    lengths = [each[-1] for each in found if each[3] == "node" and each[-1] is not None]
+    assert lengths
+    assert {type(each) for each in lengths} == {float}

@@ -295,6 +295,7 @@ class Stops(Mapping[str, Emergency]):
         for late in self._late.due(board, self._now_ms()):
             occasion = f"late{late.sent_at}-{late.attempt}"
             await self._bus.publish_batch([self._clear_of(late.esp_id, late.stop, occasion, read_up_to)])
+            log.info("emergency_cleared_late", esp_id=late.esp_id, stopped_at=late.sent_at)
             await self.send_again(late.esp_id, "cleared")
 
     def _clear(self, esp_id: str, held: Held, occasion: str, read_up_to: int) -> Outgoing:
