@@ -111,3 +111,18 @@ def test_a_device_at_which_somebody_pressed_since_is_not_cleared_because_a_stop_
     late.sent({}, stop(), ["ESP_A"], NOW)
     assert whom(late, {"ESP_A.5": Held(own_stop(NOW + 3_000, 5), 1, 1)}, NOW + 5_000) == []
     assert whom(late, {}, NOW + 10_000) == []
+
+
+def test_a_device_that_refuses_a_clear_for_no_stop_in_force_is_cleared_when_it_takes_one():
+    late = LateStops()
+    late.sent(board("ESP_A"), stop(), ["ESP_A"], NOW)
+    late.refused({}, "ESP_A", NOW + 6_000)
+    assert [at - NOW for at in range(NOW, NOW + 60_000, 100) if whom(late, {}, at)] == [11_000, 15_000, 20_000, 25_000]
+
+
+@pytest.mark.parametrize("in_force", [board("ESP_A"), board("all"), {"ESP_A.5": Held(own_stop(NOW - 60_000, 5), 1, 1)}])
+def test_a_device_that_refuses_a_clear_while_a_stop_holds_it_is_not_cleared_by_that(in_force):
+    late = LateStops()
+    late.sent(board("ESP_A"), stop(), ["ESP_A"], NOW)
+    late.refused(in_force, "ESP_A", NOW + 6_000)
+    assert [at for at in range(NOW, NOW + 60_000, 100) if whom(late, in_force, at)] == []

@@ -1278,6 +1278,27 @@ async def test_a_device_that_refuses_a_stop_has_each_actuator_switched_off_and_i
     assert await refusal(life.send("ON")) == (423, 5411)
 
 
+async def test_a_confirmation_of_an_earlier_clear_leaves_the_clear_as_the_last_that_the_device_hears(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(5)
+    await life.look()
+    await life.stops.send_again("ESP_A", "online")
+    life.wait(6)
+    await life.say(life.answer("response", status="emergency_cleared"))
+    assert (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items == []
+    assert (await life.emergencies())[-2:] == ["emergency_stop", "clear_emergency"]
+    heard = len(await life.emergencies())
+    await life.say(life.answer("error", error="clear_failed", message="Safety verification failed"))
+    life.wait(4)
+    await life.look()
+    assert len(await life.emergencies()) == heard, "the device would refuse it again"
+    life.wait(1)
+    await life.look()
+    assert (await life.emergencies())[heard:] == ["clear_emergency"]
+
+
 async def test_a_device_that_refuses_a_clear_is_not_taken_for_one_that_refuses_a_stop(life):
     await life.pump()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)

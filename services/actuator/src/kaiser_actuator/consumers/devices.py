@@ -123,6 +123,8 @@ class ActuatorMessages:
         pin gets OFF. A clear that arrives too soon is refused too; its device stays stopped and gets the clear
         again."""
         held = holds(self._stops.board(), answer.esp_id)
+        if not held and answer.error == CLEAR_REFUSED:
+            self._stops.refused_clear(answer.esp_id, answer.received_at)
         if not held:
             return
         why = answer.message or answer.error or "no reason given"

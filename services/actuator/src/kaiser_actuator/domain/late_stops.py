@@ -23,7 +23,7 @@ _SKEW_MS = 5_000
 @dataclass(slots=True)
 class LateStop:
     """A device that may be stopped without a stop in force; the stop that it received or raised, with its time in ms.
-    freed_at: when a person freed it, ms; None for a late stop.
+    freed_at: from when a press at the device counts, ms, as when a person freed it; None: from `sent_at`.
     """
 
     esp_id: str
@@ -67,6 +67,13 @@ class LateStops:
         told_at, _ = self._sent.get(esp_id, (0, stop))
         sent_at = max(stop.raised_at, told_at, now_ms - REFUSES_MS)
         self._late[esp_id] = LateStop(esp_id, stop, sent_at, freed_at=now_ms)
+
+    def refused(self, board: Board, esp_id: str, at: int) -> None:
+        """A device refused a clear that came too soon, ms. It is stopped for nothing where no stop is in force, as when
+        its confirmation of a clear before was late and the stop that it was sent meanwhile came behind."""
+        _, stop = self._sent.get(esp_id, (0, None))
+        if stop is not None and not _is_held(board, esp_id):
+            self._late[esp_id] = LateStop(esp_id, stop, at, freed_at=0)
 
     def confirmed(self, esp_id: str, said_at: int) -> None:
         """A device says that it is clear, ms: after a clear was sent that the device could take, that needs no

@@ -285,6 +285,10 @@ class Stops(Mapping[str, Emergency]):
         """Send a clear to a device that had stopped on its own, once it accepts one."""
         self._late.freed(stop, self._now_ms())
 
+    def refused_clear(self, esp_id: str, at: int) -> None:
+        """A device refused a clear that came too soon, ms."""
+        self._late.refused(self.board(), esp_id, at)
+
     def is_clear(self, esp_id: str, said_at: int) -> None:
         """A device says that it is clear, ms."""
         self._late.confirmed(esp_id, said_at)
