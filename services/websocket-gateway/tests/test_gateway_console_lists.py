@@ -98,17 +98,18 @@ def test_an_empty_list_of_alarms_says_that_all_is_well_only_if_nothing_narrows_i
     assert ask("alarms.js", *(["emptyText", filters] for filters, _ in cases)) == [text for _, text in cases]
 
 
-def test_groups_stand_by_name_or_as_their_first_rows_do_and_what_has_none_comes_last(answered: Callable[..., Any]):
+def test_groups_stand_by_name_and_what_has_none_last_or_all_as_their_first_rows_do(answered: Callable[..., Any]):
     script = """
     import { inGroups } from "./core/groups.js";
     const rows = [[1, "b"], [2, null], [3, "a"], [4, "b"], [5, ""]];
-    const groups = (order) => inGroups(rows, ([, name]) => name, order);
-    const shown = (order) => groups(order).map((group) => [group.name, group.rows.map(([row]) => row)]);
-    console.log(JSON.stringify([shown(), shown("rows")]));
+    const groups = (of, order) => inGroups(of, ([, name]) => name, order);
+    const shown = (of, order) => groups(of, order).map((group) => [group.name, group.rows.map(([row]) => row)]);
+    console.log(JSON.stringify([shown(rows), shown(rows, "rows"), shown([[0, null], ...rows], "rows")]));
     """
-    by_name, by_rows = answered(script)
+    by_name, by_rows, by_rows_with_a_stop = answered(script)
     assert by_name == [["a", [3]], ["b", [1, 4]], ["", [2, 5]]]
-    assert by_rows == [["b", [1, 4]], ["a", [3]], ["", [2, 5]]]
+    assert by_rows == [["b", [1, 4]], ["", [2, 5]], ["a", [3]]]
+    assert by_rows_with_a_stop == [["", [0, 2, 5]], ["b", [1, 4]], ["a", [3]]]
 
 
 def test_a_text_in_the_log_s_field_means_the_devices_that_it_fits_and_none_narrows_where_they_are_many(

@@ -1,8 +1,8 @@
 /** Rows under headings; pure. */
 
 /**
- * [{name, rows}], the rows of each in the order given; those without a name ("", null) come last. `order` of the groups:
- * "name", or "rows": as the first row of each stands.
+ * [{name, rows}], the rows of each in the order given. `order` of the groups: "name", where those without a name
+ * ("", null) come last, or "rows": as the first row of each stands, with a name or without.
  */
 export function inGroups(rows, nameOf, order = "name") {
   const groups = new Map();
@@ -11,6 +11,7 @@ export function inGroups(rows, nameOf, order = "name") {
     if (!groups.has(name)) groups.set(name, { name, rows: [] });
     groups.get(name).rows.push(row);
   }
-  const between = (one, other) => (order === "name" ? one.name.localeCompare(other.name) : 0);
-  return [...groups.values()].sort((one, other) => Number(one.name === "") - Number(other.name === "") || between(one, other));
+  const found = [...groups.values()];
+  if (order === "rows") return found;
+  return found.sort((one, other) => Number(one.name === "") - Number(other.name === "") || one.name.localeCompare(other.name));
 }
