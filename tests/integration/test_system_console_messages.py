@@ -91,6 +91,7 @@ def test_messages_are_seen_searched_compared_sent_and_saved(person: Person, fact
     pause_and_export(person, factory)
     pictures_and_devices(person)
     send(person)
+    previewed_in_german(factory, browser)
     narrow_and_switched(person, factory, browser)
 
 
@@ -179,6 +180,28 @@ def send(person: Person) -> None:
     expect(rows(person).first).to_contain_text("sent by Kaiser")
     person.screenshot("messages-1440-light")
     assert person.accessibility() == []
+
+
+def previewed_in_german(factory: Stack, browser: Browser) -> None:
+    """The page says in German how each check went; the server's text of it is folded."""
+    reader = Person(browser, factory, language="de-DE")
+    reader.page.goto(f"{reader.url}/#/messages")
+    reader.page.get_by_label("Name").fill("admin")
+    reader.page.get_by_label("Passwort").fill(factory.password())
+    reader.button("Anmelden").click()
+    reader.button("Senden…").click()
+    dialog = reader.dialog()
+    dialog.get_by_label("Topic", exact=True).fill("kaiser/god/esp/ESP_1/config")
+    dialog.get_by_label("Inhalt").fill("{}")
+    dialog.get_by_role("button", name="Vorschau").click()
+    refused = dialog.get_by_label("Prüfungen").get_by_role("listitem").filter(has_text="abgelehnt")
+    expect(refused).to_contain_text("Nicht erlaubt.")
+    said = refused.get_by_text("topics of ESP32 devices are not sent from here")
+    expect(said).to_be_hidden()
+    refused.get_by_text("Wortlaut des Servers").click()
+    expect(said).to_be_visible()
+    reader.leave()
+    assert reader.troubles == []
 
 
 def narrow_and_switched(person: Person, factory: Stack, browser: Browser) -> None:

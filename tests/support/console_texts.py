@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ATTRIBUTES = (
@@ -23,6 +23,8 @@ ATTRIBUTES = (
 """Attributes of elements and components whose text is read by people."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_CHOICE = re.compile(r"(?:[?:]|\|\|)\s*$")
+"""The end of code before a text that an expression chooses: `isOn ? "on" : "off"`, `name ?? "none"`."""
 _ATTRIBUTE = re.compile(r"(?<=\s)([\w-]+)=$")
 
 
@@ -161,7 +163,10 @@ def _markup(source: str, parts: Spans, holes: Spans) -> Iterator[Shown]:
                 run.append((begin, parts[number - 1][1]))
                 between.append(holes[number - 1])
                 begin = at
-            yield from _code(source, *holes[number - 1])
+            hole, close = holes[number - 1]
+            for one in _code(source, hole, close):
+                ends = not in_tag and not source[one.end : close].strip()
+                yield replace(one, kind="run") if ends and _CHOICE.search(source[hole : one.start]) else one
         while at < end:
             letter = source[at]
             if quote:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -121,6 +122,14 @@ def catalogues(missing: Any) -> dict[str, dict[str, Any]]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.fixture
+def ask(missing: Any, tmp_path: Path) -> Callable[..., Any]:
+    """`ask([function, *arguments], …)` of core/texts.js."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return lambda *calls: called("texts.js", [list(call) for call in calls], tmp_path)
+
+
 def forms(text: Any) -> dict[str, str]:
     return dict(text) if isinstance(text, dict) else {"other": text}
 
@@ -197,6 +206,7 @@ import { t } from "./texts.js";
 const say = () => toasts.say("It is done.");
 const shown = html`<p class="quiet" title="A hint">Two words ${count > 1 && html`<b>${count} more</b>`}</p>
   <${Field} label=${t("a.key")} value=${`${x}px`} />`;
+const badge = html`<${Badge} kind=${ok ? "good" : "bad"}>${ok ? "passes" : "refused"}<//>`;
 const pattern = /[`"]/.test(text) ? `${count} of them` : "plain-class";
 """
     texts = [one.text.strip() for one in shown_in(source)]
@@ -207,6 +217,7 @@ const pattern = /[`"]/.test(text) ? `${count} of them` : "plain-class";
         "Two words {0}",
         "{0} of them",
     ]
+    assert [one.text for one in shown_in(source) if one.kind == "run"] == ["{0} more", "Two words {0}", "refused"]
 
 
 @pytest.mark.parametrize(
@@ -222,11 +233,11 @@ const pattern = /[`"]/.test(text) ? `${count} of them` : "plain-class";
         ("xx", ["de"], "de"),
     ],
 )
-def test_the_language_is_the_kept_one_else_the_browsers_else_english(kept, wanted, language, tmp_path: Path):
-    assert called("texts.js", [["languageOf", kept, wanted]], tmp_path) == [language]
+def test_the_language_is_the_kept_one_else_the_browsers_else_english(ask, kept, wanted, language):
+    assert ask(["languageOf", kept, wanted]) == [language]
 
 
-def test_a_text_has_its_values_and_the_form_of_its_number(tmp_path: Path):
+def test_a_text_has_its_values_and_the_form_of_its_number(ask):
     calls = [
         ["t", "overview.devices", {"n": 1}],
         ["t", "overview.devices", {"n": 0}],
@@ -237,7 +248,7 @@ def test_a_text_has_its_values_and_the_form_of_its_number(tmp_path: Path):
         ["word", "something_new", "alarm_kind", "something new"],
         ["word", "constructor", "availability"],
     ]
-    assert called("texts.js", calls, tmp_path) == [
+    assert ask(*calls) == [
         "1 device online,",
         "0 devices online,",
         ["acknowledged by ", "grace", ""],

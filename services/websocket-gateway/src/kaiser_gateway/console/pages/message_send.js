@@ -7,7 +7,7 @@ import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, ProblemNotice, Reason } from "../ui/parts.js";
 import { JournalEntry } from "./message_journal.js";
-import { t, tx } from "../core/texts.js";
+import { isEnglish, t, tx, word } from "../core/texts.js";
 
 const QOS = [["1", t("message_send.1_the_broker_acknowledges_it")], ["0", t("message_send.0_the_broker_acknowledges_nothing")]];
 
@@ -97,10 +97,10 @@ function Preview({ preview: { verdict, checks } }) {
         <${Badge} kind=${kind}>${text}<//> ${verdict.kind ?? ""}
         ${verdict.code && html` <strong>${verdict.code}</strong>`}
         ${verdict.field && html` ${t("message_send.in")} <span class="topic">${verdict.field}</span>`} <${Reason} text=${verdict.reason} />
-        ${verdict.warnings.map((warning) => html` <span class="quiet" key=${warning}>${warning}</span>`)}
+        ${verdict.warnings.map((warning) => html` <${Reason} key=${warning} text=${warning} />`)}
       </li>
       ${checks.map(({ ok, text: said, code }) => html`
-        <li key=${said}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? "passes" : "refused"}<//> ${said}
+        <li key=${said}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? t("factory_steering.passed") : word("refused")}<//> ${code && !isEnglish() ? word(code, "problem") : ""} <${Reason} text=${said} />
           ${code && html` <span class="quiet">${tx("common.code", { code })}</span>`}</li>`)}
     </ul>`;
 }
