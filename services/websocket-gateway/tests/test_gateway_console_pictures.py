@@ -2,10 +2,14 @@
 
 import base64
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from console_module import called
+from console_module import called, node
+
+pytestmark = pytest.mark.servers  # they start node
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 GIF = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -39,6 +43,14 @@ def extended_webp(width: int, height: int) -> bytes:
     return b"RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00" + size
 
 
+@pytest.fixture
+def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """`ask([function, *arguments], …)` of core/pictures.js."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return lambda *calls: called("pictures.js", [list(call) for call in calls], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("picture", "size"),
     [
@@ -55,8 +67,8 @@ def extended_webp(width: int, height: int) -> bytes:
         (b"", None),
     ],
 )
-def test_the_size_of_a_picture_is_read_from_its_header(picture: bytes, size: list[int] | None, tmp_path: Path):
-    assert called("pictures.js", [["sizeOf", list(picture)]], tmp_path) == [size]
+def test_the_size_of_a_picture_is_read_from_its_header(ask, picture: bytes, size: list[int] | None):
+    assert ask(["sizeOf", list(picture)]) == [size]
 
 
 @pytest.mark.parametrize(
@@ -72,11 +84,11 @@ def test_the_size_of_a_picture_is_read_from_its_header(picture: bytes, size: lis
         (b"BM" + bytes(52), False),
     ],
 )
-def test_a_picture_of_more_than_16_million_pixels_is_not_drawn(picture: bytes, drawn: bool, tmp_path: Path):
-    assert called("pictures.js", [["isBearable", list(picture)]], tmp_path) == [drawn]
+def test_a_picture_of_more_than_16_million_pixels_is_not_drawn(ask, picture: bytes, drawn: bool):
+    assert ask(["isBearable", list(picture)]) == [drawn]
 
 
-def test_a_picture_that_breaks_off_anywhere_in_its_header_is_none(tmp_path: Path):
+def test_a_picture_that_breaks_off_anywhere_in_its_header_is_none(ask):
     cut = [list(whole[:length]) for whole in WHOLE.values() for length in range(len(whole))]
-    sizes = called("pictures.js", [["sizeOf", one] for one in cut], tmp_path)
+    sizes = ask(*(["sizeOf", one] for one in cut))
     assert {str(size) for size in sizes} <= {"None", "[1, 1]"}

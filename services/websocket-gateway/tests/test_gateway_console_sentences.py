@@ -1,10 +1,11 @@
 """Alarms, events and problems in sentences of the console's catalogue: tables of cases in both languages."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from console_module import called
+from console_module import called, node
 
 pytestmark = pytest.mark.servers  # they start node
 
@@ -83,14 +84,25 @@ PROBLEMS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_an_alarm_is_a_sentence_of_its_kind_and_facts(language: str, tmp_path: Path):
-    check("alarmText", [[alarm] for alarm, *_ in ALARMS], ALARMS, language, tmp_path)
+@pytest.fixture(params=["en", "de"])
+def check(request: pytest.FixtureRequest, missing: Callable[..., Any], tmp_path: Path) -> Callable[..., None]:
+    """`check(function, calls, cases)`: the sentences of core/ in each language are those of the cases."""
+    if node() is None:
+        missing("node", "node is not installed")
+
+    def checked(name: str, calls: list[Any], cases: list[Any], module: str = "sentences.js") -> None:
+        expected = [case[1 if request.param == "en" else 2] for case in cases]
+        assert called(module, [[name, *given] for given in calls], tmp_path, request.param) == expected
+
+    return checked
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_a_system_event_is_a_sentence_of_its_name_and_details(language: str, tmp_path: Path):
-    check("systemEventText", [[event] for event, *_ in EVENTS], EVENTS, language, tmp_path)
+def test_an_alarm_is_a_sentence_of_its_kind_and_facts(check):
+    check("alarmText", [[alarm] for alarm, *_ in ALARMS], ALARMS)
+
+
+def test_a_system_event_is_a_sentence_of_its_name_and_details(check):
+    check("systemEventText", [[event] for event, *_ in EVENTS], EVENTS)
 
 
 ENDED = {"state": "expired", "state_reason": "no answer within 10 s", "message": None}
@@ -104,18 +116,9 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_a_command_that_did_not_succeed_says_why_from_how_far_it_came(language: str, tmp_path: Path):
-    check("commandReason", [[command] for command, *_ in COMMANDS], COMMANDS, language, tmp_path)
+def test_a_command_that_did_not_succeed_says_why_from_how_far_it_came(check):
+    check("commandReason", [[command] for command, *_ in COMMANDS], COMMANDS)
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_a_problem_is_a_sentence_of_its_code_and_the_rule_of_its_field(language: str, tmp_path: Path):
-    check("problemText", [given for given, *_ in PROBLEMS], PROBLEMS, language, tmp_path, "problems.js")
-
-
-def check(
-    name: str, calls: list[Any], cases: list[Any], language: str, folder: Path, module: str = "sentences.js"
-) -> None:
-    expected = [case[1 if language == "en" else 2] for case in cases]
-    assert called(module, [[name, *given] for given in calls], folder, language) == expected
+def test_a_problem_is_a_sentence_of_its_code_and_the_rule_of_its_field(check):
+    check("problemText", [given for given, *_ in PROBLEMS], PROBLEMS, "problems.js")

@@ -1,11 +1,23 @@
 """Times of the console: in the site's zone, named, whatever zone the machine has."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from console_module import called
+from console_module import called, node
+
+pytestmark = pytest.mark.servers  # they start node
 
 NOON = 1_767_268_800_000  # 2026-01-01T12:00:00Z
+
+
+@pytest.fixture
+def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """`ask([function, *arguments], …)` of core/times.js."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return lambda *calls: called("times.js", [list(call) for call in calls], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +29,7 @@ NOON = 1_767_268_800_000  # 2026-01-01T12:00:00Z
         ("UTC", "1 Jan 2026, 12:00:00 UTC", "2026-01-01T12:00:00"),
     ],
 )
-def test_a_time_is_shown_in_the_zone_and_read_back_from_a_field(zone, shown, field, tmp_path: Path):
+def test_a_time_is_shown_in_the_zone_and_read_back_from_a_field(ask, zone, shown, field):
     calls = [
         ["openTimes", zone],
         ["zoneName"],
@@ -27,7 +39,7 @@ def test_a_time_is_shown_in_the_zone_and_read_back_from_a_field(zone, shown, fie
         ["utc", NOON],
         ["axisTime", NOON / 1000, 60],
     ]
-    assert called("times.js", calls, tmp_path)[1:] == [zone, shown, field, NOON, "2026-01-01T12:00:00Z", field[11:16]]
+    assert ask(*calls)[1:] == [zone, shown, field, NOON, "2026-01-01T12:00:00Z", field[11:16]]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +52,9 @@ def test_a_time_is_shown_in_the_zone_and_read_back_from_a_field(zone, shown, fie
         ("2026-07-01T00:00", 1_782_856_800_000),
     ],
 )
-def test_a_field_is_read_in_the_zone_also_on_the_days_when_the_clock_changes(text, ms, tmp_path: Path):
-    assert called("times.js", [["openTimes", "Europe/Berlin"], ["ofField", text]], tmp_path)[1] == ms
+def test_a_field_is_read_in_the_zone_also_on_the_days_when_the_clock_changes(ask, text, ms):
+    assert ask(["openTimes", "Europe/Berlin"], ["ofField", text])[1] == ms
 
 
-def test_an_empty_field_is_no_time(tmp_path: Path):
-    assert called("times.js", [["openTimes", "Europe/Berlin"], ["ofField", ""]], tmp_path)[1] is None  # NaN in JSON
+def test_an_empty_field_is_no_time(ask):
+    assert ask(["openTimes", "Europe/Berlin"], ["ofField", ""])[1] is None  # NaN in JSON
