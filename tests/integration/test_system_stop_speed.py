@@ -184,7 +184,8 @@ async def topics_of_60_kb(stack: Stack) -> None:
 
 
 LISTS = ("esp/devices?limit=1000", "actuators?limit=1000")
-YEAR = "from=1767225600000&to=1798761600000"
+NOW_MS = time.time_ns() // 1_000_000
+YEAR = f"from={NOW_MS - 365 * 86_400_000}&to={NOW_MS}"
 COSTLY = (
     *LISTS,
     "overview",
