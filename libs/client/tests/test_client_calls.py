@@ -51,7 +51,7 @@ def functions() -> Iterator[Callable[..., Call[Any]]]:
 def document() -> dict[str, Any]:
     guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
     return build_app(
-        Service("trial"), None, Hub(None, 15.0), TopicsHub(None), None, None, None, guard, None, GatewaySettings()
+        Service("trial"), None, None, Hub(None, 15.0), TopicsHub(None), None, None, None, guard, None, GatewaySettings()
     ).openapi()
 
 

@@ -23,7 +23,7 @@ async def test_a_store_that_is_paused_for_a_minute_is_reported_and_its_end_too(b
         ("store_paused", "critical"),
         ("conditions_over", "info"),
     ]
-    assert [one["details"] for one in told] == [{"over": [key]}, {"source": "sensor"}, {"over": [key]}]
+    assert [one["details"] for one in told] == [{"over": [key]}, {"source": "sensor", "paused_s": 61}, {"over": [key]}]
 
 
 async def test_the_pause_of_the_store_counts_from_the_first_failure(bus_settings):
@@ -31,9 +31,9 @@ async def test_the_pause_of_the_store_counts_from_the_first_failure(bus_settings
         storing = Storing(bus, None, None, note_rollups=True)
         taking = storing.taking(Consumer(bus, SENSOR_STORE))
         assert storing.paused_s == 0.0
-        taking["postponed"]()
+        taking.postponed()
         first = storing.paused_s
-        taking["postponed"]()
+        taking.postponed()
         assert storing.paused_s >= first
-        taking["resumed"]()
+        taking.resumed()
         assert storing.paused_s == 0.0

@@ -20,7 +20,7 @@ async def test_it_starts_and_is_ready_on_both_ports(without_database):
         assert (await http.get("/readyz")).status_code == 200
         internal = await http.get(f"{without_database.internal}/readyz")
     assert internal.status_code == 200
-    assert set(internal.json()["checks"]) == {"nats", "http"}
+    assert set(internal.json()["checks"]) == {"nats", "nats for stops", "http"}
 
 
 async def test_sign_in_is_503_as_a_problem(without_database):

@@ -47,13 +47,11 @@ async def work(service: Service, settings: GatewaySettings) -> None:
             service.check("http", served.check)
             service.check("database", lambda: ping(pool), needed=False)
             hub, topics = Hub(bus, settings.ws_stalled_s, service.tracer, standings.ended), TopicsHub(bus)
-            status = Status(bus, service, hub.behind)
-            guard = guard_of(settings, key, standings)
+            status, guard = Status(bus, service, hub.behind), guard_of(settings, key, standings)
             app = build_app(service, bus, stops, hub, topics, users, sessions, pool, guard, status, settings)
             served.server = server = HttpServer(http_config(app, settings))
-            listener = listen(settings)
             async with aclosing(guard), asyncio.TaskGroup() as tasks:
-                http = tasks.create_task(server.serve(sockets=[listener]), name="http")
+                http = tasks.create_task(server.serve(sockets=[listen(settings)]), name="http")
                 people = keep_users(pool, users, sessions, standings, settings)
                 async with beside(users=people, starts=keep_starts(pool, status), topics=topics.run()):
                     await hub.run(service.stopping)

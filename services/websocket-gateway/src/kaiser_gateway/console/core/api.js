@@ -36,7 +36,7 @@ export function openApi(session, tabs) {
 
   async function json(...asked) {
     const answer = await request(...asked);
-    return answer.status === 204 ? null : answer.json();
+    return answer.status === 204 ? null : jsonOf(answer);
   }
 
   /** Whether the session goes on; requests that fail at the same time share one renewal. */
@@ -57,7 +57,7 @@ export function openApi(session, tabs) {
     const body = { refresh_token: refreshToken };
     const path = session.current.get()?.external ? "/api/v1/auth/oidc/refresh" : "/api/v1/auth/refresh";
     const answer = await send("POST", path, { json: body, timeoutMs: TIMEOUT_MS });
-    if (answer.ok) return answer.json();
+    if (answer.ok) return jsonOf(answer);
     if (!ENDS_SESSION.includes(answer.status)) throw await problemOf(answer);
     session.end(t("api.your_session_has_ended_please"));
     return null;
@@ -68,7 +68,7 @@ export function openApi(session, tabs) {
     async signIn(username, password) {
       const answer = await send("POST", "/api/v1/auth/token", { form: { username, password }, timeoutMs: TIMEOUT_MS });
       if (!answer.ok) throw await problemOf(answer);
-      session.begin(username, await answer.json());
+      session.begin(username, await jsonOf(answer));
     },
     /** Every session ends with the old password; this tab goes on with the tokens of a new one. */
     async changePassword(current, next) {
@@ -79,12 +79,12 @@ export function openApi(session, tabs) {
     async beginExternal(home) {
       const answer = await send("POST", "/api/v1/auth/oidc/begin", { json: { redirect_uri: home }, timeoutMs: TIMEOUT_MS });
       if (!answer.ok) throw await problemOf(answer);
-      return answer.json();
+      return jsonOf(answer);
     },
     async finishExternal(body) {
       const answer = await send("POST", "/api/v1/auth/oidc/finish", { json: body, timeoutMs: TIMEOUT_MS });
       if (!answer.ok) throw await problemOf(answer);
-      const tokens = await answer.json();
+      const tokens = await jsonOf(answer);
       session.begin(tokens.username, tokens);
     },
     /** The session ends here immediately; the gateway is asked once to end it too. The address at which a user of the
@@ -97,7 +97,7 @@ export function openApi(session, tabs) {
         : ["/api/v1/auth/logout", {}];
       try {
         const answer = await send("POST", path, { json: { refresh_token: refreshToken, ...more }, timeoutMs: TIMEOUT_MS });
-        return external && answer.ok ? (await answer.json()).url : null;
+        return external && answer.ok ? (await jsonOf(answer)).url : null;
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
         return null;
@@ -105,7 +105,7 @@ export function openApi(session, tabs) {
     },
     get: (path, query) => json("GET", path, { query }),
     /** A body that is not JSON, such as a picture. */
-    blob: async (path, options) => (await request("GET", path, options)).blob(),
+    blob: async (path, options) => (await request("GET", path, options)).blob().catch((error) => { throw told(error); }),
     post: (path, body, options) => json("POST", path, { json: body, ...options }),
     put: (path, body) => json("PUT", path, { json: body }),
     /** `version`: as it was read; 412 if somebody else has changed it since. */
@@ -123,7 +123,7 @@ export function openApi(session, tabs) {
 export async function fetchSite() {
   const answer = await send("GET", "/api/v1/site", { timeoutMs: TIMEOUT_MS });
   if (!answer.ok) throw await problemOf(answer);
-  return answer.json();
+  return jsonOf(answer);
 }
 
 const matching = (version) => (version ? { "If-Match": `"${version}"` } : {});
@@ -144,10 +144,17 @@ async function send(method, url, { query, json, form, headers, token, timeoutMs 
     return await (method === "GET" ? askTwice(ask) : ask());
   } catch (error) {
     if (error.name === "TimeoutError") throw new Problem({ detail: t("api.no_answer_came_within_s", { it: timeoutMs / 1000 }) });
-    if (error.name !== "TypeError") throw error;
-    throw new Problem({ detail: t("api.the_gateway_cannot_be_reached_2") });
+    throw told(error);
   }
 }
+
+/** The body of an answer; that it breaks off, or takes too long, is a Problem too. */
+const jsonOf = (answer) => answer.json().catch((error) => { throw told(error); });
+
+const BREAKS = new Set(["TypeError", "TimeoutError"]);
+
+/** What a person is told of an error of the network; any other error as it is. */
+const told = (error) => (BREAKS.has(error.name) ? new Problem({ detail: t("api.the_gateway_cannot_be_reached_2") }) : error);
 
 /** fetch does not say how much of a body is sent. */
 function sendFile(url, file, token, onProgress) {
@@ -187,5 +194,5 @@ function queryString(query = {}) {
 
 async function problemOf(answer) {
   const isProblem = answer.headers.get("Content-Type")?.includes("json");
-  return new Problem(isProblem ? await answer.json() : { status: answer.status, title: answer.statusText });
+  return new Problem(isProblem ? await jsonOf(answer) : { status: answer.status, title: answer.statusText });
 }

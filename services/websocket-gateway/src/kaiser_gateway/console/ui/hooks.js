@@ -108,7 +108,7 @@ export function useMenu() {
   const menu = useRef(null);
   useEffect(() => {
     const close = () => { menu.current.open = false; };
-    const elsewhere = ({ target }) => !menu.current.contains(target) && close();
+    const elsewhere = ({ target }) => menu.current && !menu.current.contains(target) && close();
     function escaped(event) {
       if (event.key !== "Escape" || !menu.current.open) return;
       close();

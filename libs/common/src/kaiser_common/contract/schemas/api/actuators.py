@@ -340,7 +340,7 @@ class EmergenciesQuery(BaseModel):
     model_config = FROZEN
 
     esp_id: str | None = None
-    gpio: int | None = None
+    gpio: Pin | None = None
     limit: int = Field(default=1000, ge=1, le=1000)
     cursor: str | None = Field(default=None, max_length=200)
 
