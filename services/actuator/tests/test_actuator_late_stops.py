@@ -120,6 +120,25 @@ def test_a_device_that_refuses_a_clear_for_no_stop_in_force_is_cleared_when_it_t
     assert [at - NOW for at in range(NOW, NOW + 60_000, 100) if whom(late, {}, at)] == [11_000, 15_000, 20_000, 25_000]
 
 
+def test_a_refusal_long_after_the_last_stop_means_a_press_at_the_device_and_clears_nothing():
+    late = LateStops()
+    late.sent(board("ESP_A"), stop(), ["ESP_A"], NOW)
+    late.refused({}, "ESP_A", NOW + 20_000)
+    assert [at for at in range(NOW, NOW + 120_000, 100) if whom(late, {}, at)] == []
+
+
+def test_the_repetition_of_a_clear_that_is_refused_each_time_ends():
+    late = LateStops()
+    late.sent(board("ESP_A"), stop(), ["ESP_A"], NOW)
+    late.refused({}, "ESP_A", NOW + 6_000)
+    cleared = []
+    for at in range(NOW, NOW + 600_000, 100):
+        if whom(late, {}, at):
+            cleared.append(at - NOW)
+            late.refused({}, "ESP_A", at)
+    assert cleared[-1] < 20_000 + 20_000, "only a stop of the last 20 s explains a refusal"
+
+
 @pytest.mark.parametrize("in_force", [board("ESP_A"), board("all"), {"ESP_A.5": Held(own_stop(NOW - 60_000, 5), 1, 1)}])
 def test_a_device_that_refuses_a_clear_while_a_stop_holds_it_is_not_cleared_by_that(in_force):
     late = LateStops()

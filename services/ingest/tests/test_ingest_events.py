@@ -54,3 +54,18 @@ async def test_an_event_waits_no_longer_than_the_stream_would_keep_it(
         async with beside(events=events.run()):
             events.report("ingest_stalled", "critical", "nobody keeps it")
             await until(lambda: dropped() == before + 1)
+
+
+async def test_an_event_that_nats_never_takes_holds_up_no_other(nats_factory: Callable[..., Any]) -> None:
+    server = nats_factory()
+    before = dropped()
+    async with connect(CommonSettings(nats_url=server.url), "test") as bus:
+        await apply(bus)
+        events = SystemEvents(bus)
+        async with beside(events=events.run()):
+            events.report("ingest_stalled", "critical", "x" * (bus.client.max_payload + 1))
+            events.report("ingest_goes_on", "info", "after it")
+            subscription = await bus.jetstream.subscribe("event.system_event.>", ordered_consumer=True)
+            found = json.loads((await subscription.next_msg(60.0)).data)["event"]
+    assert found == "ingest_goes_on"
+    assert dropped() == before + 1

@@ -14,6 +14,8 @@ from kaiser_common.contract.subjects import EVENTS, event_subject
 from kaiser_common.contract.system_events import SystemEventName
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.loops import until_done
+from kaiser_common.runtime.verdicts import Verdict, judge
+from nats.errors import Error as NatsError
 
 from kaiser_ingest import metrics
 from kaiser_ingest.domain.clocks import WrongClock
@@ -91,13 +93,14 @@ class SystemEvents:
             await until_done(publish, "system_event_waits", retry_s=_RETRY_S)
 
     async def _publish(self, waiting: _Waiting, message_id: str) -> None:
-        """Publish an event, or drop it once its time is over. BusUnavailable: it goes on waiting."""
+        """Publish an event, or drop it once its time is over, or if NATS will never take it. BusUnavailable, NatsError:
+        it goes on waiting."""
         event, until = waiting
         subject = event_subject("system_event", event.esp_id)
         try:
             await self._bus.publish(subject, event.model_dump_json().encode(), message_id)
-        except BusUnavailable:
-            if time.monotonic() < until:
+        except (BusUnavailable, NatsError) as error:
+            if judge(error) is Verdict.RETRY and time.monotonic() < until:
                 raise
             metrics.EVENTS_DROPPED.inc()
             log.warning("system_event_dropped", dropped=event.event)

@@ -57,16 +57,13 @@ class KaiserClient(Client):
             return await super().request(subject, payload, timeout, old_style, headers)
 
 
-async def open_client(settings: BusSettings, name: str, *, is_main: bool = True) -> KaiserClient:
-    """A connected client. NATS away: wait as long as it takes, with a log line at each failure.
-
-    is_main: the client that `kaiser_bus_connected` tells of.
-    """
+async def open_client(settings: BusSettings, name: str) -> KaiserClient:
+    """A connected client. NATS away: wait as long as it takes, with a log line at each failure."""
     wait_s = 0.2
     while True:
         client = KaiserClient()
         try:
-            await client.connect(**_options(settings, name, client, is_main=is_main))
+            await client.connect(**_options(settings, name, client))
         except (NatsError, OSError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             log.warning("bus_unreachable", url=_without_secret(settings.nats_address), error=reason, retry_s=wait_s)
@@ -88,21 +85,17 @@ async def close_client(client: Client) -> None:
         log.warning("bus_close_failed", error=str(error) or type(error).__name__)
 
 
-def _options(settings: BusSettings, name: str, client: Client, *, is_main: bool) -> dict[str, Any]:
+def _options(settings: BusSettings, name: str, client: Client) -> dict[str, Any]:
     async def on_error(error: Exception) -> None:
         log.warning("bus_error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        if is_main:
-            metrics.BUS_CONNECTED.set(0)
         if client.is_closed:  # by ourselves, at a stop
             log.debug("bus_closed")
         else:
             log.warning("bus_disconnected")
 
     async def on_reconnect() -> None:
-        if is_main:
-            metrics.BUS_CONNECTED.set(1)
         metrics.BUS_RECONNECTS.inc()
         log.info("bus_reconnected")
 

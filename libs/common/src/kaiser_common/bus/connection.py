@@ -297,7 +297,7 @@ async def connect(settings: BusSettings, name: str, *, is_main: bool = True) -> 
 
     A lost connection is re-established automatically. If the client closes for good, BusClosed is raised in the body.
     """
-    client = await open_client(settings, name, is_main=is_main)
+    client = await open_client(settings, name)
     bus = Bus(client, name, is_main=is_main)
     await bus.listen()
     client.confirm = bus.round_trip

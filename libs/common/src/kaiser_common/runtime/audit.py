@@ -82,11 +82,13 @@ def audited(
 
 
 async def _before(change: Audited, reading: ReadBefore, request: BaseModel, caller: Caller) -> dict[str, Any] | None:
-    """The state before a change; None if there is none, or it cannot be read: the change itself then says why."""
+    """The state before a change; None if there is none, or it cannot be read now."""
     unreadable: tuple[type[Exception], ...] = (RpcError, TimeoutError, *reading.unavailable)
     try:
         answer = await reading.function(request_to_read(reading.request, request), caller)
-    except unreadable:
+    except unreadable as error:
+        if not isinstance(error, RpcError):
+            log.warning("audit_before_not_read", action=change.action, error=str(error) or type(error).__name__)
         return None
     return shown(change, request, answer)
 

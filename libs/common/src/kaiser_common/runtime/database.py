@@ -33,6 +33,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 
 
 _NOT_FOR_READERS = 2
+_LEAST_WAIT_S = 0.1
 
 
 class DatabasePool(AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]):
@@ -45,15 +46,17 @@ class DatabasePool(AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]):
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection[tuple[Any, ...]]]:
         """A connection for a request that changes nothing. Such requests have all but two of the connections together:
-        however many there are, what devices say and what people change is not held up by them. PoolTimeout as
-        `connection`."""
+        however many there are, what devices say and what people change is not held up by them. PoolTimeout after the
+        same time as of `connection`."""
+        asked_at = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout):
                 await self._readers.acquire()
         except TimeoutError as error:
             raise PoolTimeout(f"{self.name}: other requests read for {self.timeout:g} s") from error
         try:
-            async with self.connection() as connection:
+            left_s = max(_LEAST_WAIT_S, self.timeout - (time.monotonic() - asked_at))
+            async with self.connection(left_s) as connection:
                 yield connection
         finally:
             self._readers.release()

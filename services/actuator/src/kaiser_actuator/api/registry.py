@@ -79,8 +79,8 @@ class ActuatorRegistryApi:
         )
 
     async def read(self, request: ActuatorKey, caller: Caller) -> Actuator:
-        """One actuator."""
-        async with self._pool.reading() as connection:
+        """One actuator. Also asked before a person's command is carried out, so it does not wait behind lists."""
+        async with self._pool.connection() as connection:
             return await self._one(connection, request)
 
     async def put(self, request: PutActuator, caller: Caller) -> Actuator:

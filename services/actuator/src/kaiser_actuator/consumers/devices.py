@@ -123,9 +123,10 @@ class ActuatorMessages:
         pin gets OFF. A clear that arrives too soon is refused too; its device stays stopped and gets the clear
         again."""
         held = holds(self._stops.board(), answer.esp_id)
-        if not held and answer.error == CLEAR_REFUSED:
-            self._stops.refused_clear(answer.esp_id, answer.received_at)
         if not held:
+            if answer.error == CLEAR_REFUSED:
+                log.info("clear_refused_without_stop", esp_id=answer.esp_id)
+                self._stops.refused_clear(answer.esp_id, answer.received_at)
             return
         why = answer.message or answer.error or "no reason given"
         if answer.error == CLEAR_REFUSED:

@@ -23,7 +23,8 @@ ECHO_MS = REFUSES_MS
 OBEYED = "emergency_stop"
 """The type of the alert with which the firmware says that it has stopped, for whatever reason."""
 REPEAT_MS = 5_000
-"""A clear is sent again this many times until it is confirmed: firmware A subscribes at QoS 0."""
+"""A clear is sent again at this interval, ms, until it is confirmed: firmware A subscribes at QoS 0. It is not longer
+than REFUSES_MS, so that the attempt of a clear begins after the stop that it clears."""
 
 
 @dataclass(frozen=True, slots=True)

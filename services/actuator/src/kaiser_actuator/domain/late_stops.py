@@ -23,14 +23,14 @@ _SKEW_MS = 5_000
 @dataclass(slots=True)
 class LateStop:
     """A device that may be stopped without a stop in force; the stop that it received or raised, with its time in ms.
-    freed_at: from when a press at the device counts, ms, as when a person freed it; None: from `sent_at`.
+    presses_from: from when a press at the device means that it is to stay stopped, ms.
     """
 
     esp_id: str
     stop: Emergency
     sent_at: int
+    presses_from: int
     attempt: int = 0
-    freed_at: int | None = None
 
 
 class LateStops:
@@ -46,7 +46,7 @@ class LateStops:
         for esp_id in esp_ids:
             self._sent[esp_id] = (now_ms, stop)
             if not _is_held(board, esp_id):
-                self._late[esp_id] = LateStop(esp_id, stop, now_ms)
+                self._late[esp_id] = LateStop(esp_id, stop, now_ms, now_ms)
 
     def clear_asked(self, key: str, at: int) -> None:
         """Somebody asked to clear the stop of a key, ms."""
@@ -59,21 +59,23 @@ class LateStops:
         for esp_id in [*self._sent] if key == EVERYTHING else [key]:
             at, stop = self._sent.get(esp_id, (0, None))
             if stop is not None and at >= asked - _SKEW_MS:
-                self._late[esp_id] = LateStop(esp_id, stop, at)
+                self._late[esp_id] = LateStop(esp_id, stop, at, at)
 
     def freed(self, stop: Emergency, now_ms: int) -> None:
         """A person freed a device that had stopped on its own. It may have been sent a stop in between."""
         esp_id = stop.esp_id or ""
         told_at, _ = self._sent.get(esp_id, (0, stop))
         sent_at = max(stop.raised_at, told_at, now_ms - REFUSES_MS)
-        self._late[esp_id] = LateStop(esp_id, stop, sent_at, freed_at=now_ms)
+        self._late[esp_id] = LateStop(esp_id, stop, sent_at, now_ms)
 
     def refused(self, board: Board, esp_id: str, at: int) -> None:
-        """A device refused a clear that came too soon, ms. It is stopped for nothing where no stop is in force, as when
-        its confirmation of a clear before was late and the stop that it was sent meanwhile came behind."""
-        _, stop = self._sent.get(esp_id, (0, None))
-        if stop is not None and not _is_held(board, esp_id):
-            self._late[esp_id] = LateStop(esp_id, stop, at, freed_at=0)
+        """A device refused a clear that came too soon, ms. If no stop is in force and it was sent one within the last
+        20 s, that one came behind its clear. An older stop is no reason: somebody pressed at the device, and a person
+        frees it."""
+        told_at, stop = self._sent.get(esp_id, (0, None))
+        is_recent = at < told_at + REFUSES_MS + CONFIRMS_MS
+        if stop is not None and is_recent and not _is_held(board, esp_id):
+            self._late[esp_id] = LateStop(esp_id, stop, at, presses_from=0)
 
     def confirmed(self, esp_id: str, said_at: int) -> None:
         """A device says that it is clear, ms: after a clear was sent that the device could take, that needs no
@@ -105,8 +107,9 @@ def _is_held(board: Board, esp_id: str) -> bool:
 
 
 def _stopped_again(board: Board, late: LateStop) -> bool:
-    since = late.sent_at if late.freed_at is None else late.freed_at
     return any(
-        held.stop.esp_id == late.esp_id and held.stop.raised_by.startswith(BY_DEVICE) and held.stop.raised_at >= since
+        held.stop.esp_id == late.esp_id
+        and held.stop.raised_by.startswith(BY_DEVICE)
+        and held.stop.raised_at >= late.presses_from
         for held in board.values()
     )

@@ -1,7 +1,7 @@
 """Clears under way: sent when the device takes them, ended by its confirmation, given up after 15 s."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
 from kaiser_common.contract.schemas.device import DeviceRecord
@@ -38,8 +38,6 @@ class Clears:
         self._devices = devices
         self._now_ms = now_ms
         self._sent: dict[str, tuple[int, int]] = {}
-        self._sent_at: dict[str, int] = {}
-        """The clears sent last, and when, ms."""
 
     async def run(self) -> None:
         """Look ten times a second. NATS or database away: clears wait, stops stay in force."""
@@ -51,7 +49,6 @@ class Clears:
         board, read_up_to = self._stops.board(), self._stops.read_up_to
         if not any(held.clearing for held in board.values()):
             self._sent.clear()
-            self._sent_at.clear()
             return
         everything = board.get(EVERYTHING)
         tracked: set[str] = set()
@@ -69,7 +66,7 @@ class Clears:
         ]
         if fresh:
             await self._stops.send_clears(fresh, read_up_to)
-            self._note_sent(fresh)
+            self._sent |= {each.held.stop.esp_id or "": _mark(each) for each in fresh}
 
     async def confirmed(self, esp_id: str, sequence: int, received_at: int) -> None:
         """A device says that it took a clear: its stop ends, what else holds it is sent again.
@@ -86,7 +83,7 @@ class Clears:
         clear = SendClear(held, self._now_ms() // REPEAT_MS)
         if not self._is_sent(held, esp_id):
             await self._stops.send_clears([clear], self._stops.read_up_to)
-            self._note_sent([clear])
+            self._sent[esp_id] = _mark(clear)
         await self._ledger.note_cleared(held.stop, held.clearing.by, held.clearing.reason, sequence)
         if await self._stops.apply(change) is None:
             log.warning("clear_overtaken", key=esp_id)
@@ -122,14 +119,8 @@ class Clears:
     def _is_sent(self, held: Held, esp_id: str) -> bool:
         """Whether the clear went out behind the last message of the stop. A report of `normal` may be faster than our
         look, and what confirmed an earlier clear may come late."""
-        is_of_this = self._sent.get(esp_id, (0, 0))[0] == held.revision
-        return is_of_this and self._sent_at.get(esp_id, 0) > self._stops.told.get(esp_id, 0)
-
-    def _note_sent(self, clears: Sequence[SendClear]) -> None:
-        now_ms = self._now_ms()
-        for each in clears:
-            esp_id = each.held.stop.esp_id or ""
-            self._sent[esp_id], self._sent_at[esp_id] = _mark(each), now_ms
+        revision, attempt = self._sent.get(esp_id, (0, 0))
+        return revision == held.revision and attempt * REPEAT_MS > self._stops.told.get(esp_id, 0)
 
     async def _given_up(self, held: Held) -> None:
         """The device may have taken the clear all the same: it is sent the stop again, with a newer number."""

@@ -86,7 +86,7 @@ class Outbox:
         try:
             for part in _parts([each for each in batch if self._consumer.holds(each)]):
                 await self._deliver(part, further)
-        except Exception:
+        except Exception:  # raised again: the loop knows the batch, and not what was fetched further
             await self._consumer.nak(further, delay_s=1.0)
             raise
         return ()

@@ -107,10 +107,10 @@ export function useNow(everyMs = 5000) {
 export function useMenu() {
   const menu = useRef(null);
   useEffect(() => {
-    const close = () => { menu.current.open = false; };
-    const elsewhere = ({ target }) => menu.current && !menu.current.contains(target) && close();
+    const close = () => { if (menu.current) menu.current.open = false; };
+    const elsewhere = ({ target }) => menu.current?.contains(target) || close();
     function escaped(event) {
-      if (event.key !== "Escape" || !menu.current.open) return;
+      if (event.key !== "Escape" || !menu.current?.open) return;
       close();
       menu.current.querySelector("summary").focus();
     }
