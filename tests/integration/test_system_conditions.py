@@ -26,7 +26,7 @@ from watching import Condition, Onlooker, onlooker, overview_has, steps_of
 pytestmark = pytest.mark.timeout(1200)
 
 _LOOK_S = 10.0
-"""Ingest looks at its conditions so often."""
+"""The interval at which ingest looks at its conditions."""
 _STALLED_S = 3.0
 _SOON_S = 3.0
 _BEHIND_S = 30.0
@@ -98,7 +98,7 @@ def device_of(stack: Stack, esp_id: str) -> FirmwareA:
 
 
 def send_cut_off(device: FirmwareA, count: int) -> None:
-    """Send readings that the device's buffer was too small for."""
+    """Send readings that are cut off, as by a buffer that is too small."""
     for number in range(count):
         device.board.publish(device.board.topic("sensor/4/data"), f'{{"gpio": 4, "raw": {number}, "qual', 0)
 
@@ -107,7 +107,10 @@ def test_rejections_are_one_alarm_over_a_restart_and_their_end_is_known_after_an
     plant: Stack, looking: Onlooker
 ):
     esp_id, other = plant.register(2)
-    with plant.sign_in() as rest, device_of(plant, esp_id) as device:
+    with stopped(plant, "ingest"):
+        pass  # its five minutes begin again: another test may have sent thousands of good readings in them
+    with plant.sign_in() as rest, closed_after(rest, REJECTIONS), device_of(plant, esp_id) as device:
+        wait_until(lambda: rest.get(f"/api/v1/esp/devices/{esp_id}").json()["online"], "it is online")
         since = time.monotonic()
         send_cut_off(device, 20)
         alarm = REJECTIONS.becomes(rest, "raised", since)
@@ -128,8 +131,8 @@ def test_rejections_are_one_alarm_over_a_restart_and_their_end_is_known_after_an
             said = ends_said(plant)
             at = now_ms()
             plant.publish(reading(esp_id, 4, at - number, 20.0) for number in range(4000))
-            wait_until(lambda: ends_said(plant) > said, "ingest says that it is over")
-            assert rest.get("/api/v1/overview").json()["missing"] == ["alarm"]
+            wait_until(lambda: ends_said(plant) > said, "ingest reports the end of the condition")
+            assert "alarm" in rest.get("/api/v1/overview").json()["missing"]
             since, started_at = time.monotonic(), now_ms()
         alarm = REJECTIONS.becomes(rest, "cleared", since)
         assert alarm["cleared_at"] <= started_at, "at the time of the event, not of the start"
@@ -149,7 +152,7 @@ def stopped(stack: Stack, service: str) -> Iterator[None]:
 
 
 def see_an_alarm_of(stack: Stack, rest: Any, esp_id: str) -> None:
-    """Wait until the alarm service has raised another alarm: it has taken all that was published before."""
+    """Wait until the alarm service has raised another alarm, so it has processed all earlier events."""
     marker = Condition("clock_ahead", esp_id, "warning", esp_id, "", "", _SOON_S)
     since = time.monotonic()
     stack.publish([heartbeat(esp_id, ts=now_ms() + 600_000)])
@@ -159,7 +162,7 @@ def see_an_alarm_of(stack: Stack, rest: Any, esp_id: str) -> None:
 
 
 def ends_said(stack: Stack) -> int:
-    """How often ingest said that there are not many rejections any more, or none at its start."""
+    """How often ingest has logged that there are not, or no longer, many rejections."""
     lines = (stack.state_dir / "log" / "ingest.log").read_text(errors="replace").splitlines()
     return sum("conditions_over" in line and REJECTIONS.kind in line for line in lines)
 
@@ -234,7 +237,7 @@ def test_a_stream_that_fills_and_then_refuses_is_two_alarms_and_its_reader_ends_
 
 @contextmanager
 def little_room(stack: Stack, stream: str) -> Iterator[None]:
-    """A stream may hold ROOM_BYTES more than it does, and what it might before however the body ends."""
+    """For the body, limit a stream to ROOM_BYTES more than it holds; the former limit is always restored."""
     before = aside(info_of(stack, stream))
     aside(limit(stack, stream, before["state"]["bytes"] + ROOM_BYTES))
     try:
@@ -245,7 +248,7 @@ def little_room(stack: Stack, stream: str) -> Iterator[None]:
 
 @contextmanager
 def closed_after(rest: Any, *conditions: Condition) -> Iterator[None]:
-    """The next test finds none of these alarms open, however the body ends."""
+    """Close these alarms at the end, however the body ends, so that the next test finds none open."""
 
     def opened() -> list[dict[str, Any]]:
         return [one for condition in conditions for one in condition.alarms(rest) if one["state"] != "closed"]
@@ -265,10 +268,10 @@ def aside(asked: Coroutine[Any, Any, Any]) -> Any:
 
 
 def test_what_could_not_be_stored_while_nats_stood_still_is_an_alarm_once_it_goes_on(plant: Stack):
-    """Nobody can be told meanwhile: alarms and requests go through NATS."""
+    """No alarm can be raised meanwhile, because alarms and requests go through NATS."""
     plant.settle()
     [esp_id] = plant.register(1)
-    with plant.sign_in() as rest, device_of(plant, esp_id) as device:
+    with plant.sign_in() as rest, closed_after(rest, PAUSED), device_of(plant, esp_id) as device:
         wait_until(lambda: rest.get(f"/api/v1/esp/devices/{esp_id}").json()["online"], "it is online")
         before, began_at = [count_in_log(plant, each) for each in _SIGNS], now_ms()
         with frozen(plant.pid("nats")):
@@ -278,7 +281,7 @@ def test_what_could_not_be_stored_while_nats_stood_still_is_an_alarm_once_it_goe
                 return all(count_in_log(plant, each) > old for each, old in zip(_SIGNS, before, strict=True))
 
             wait_until(waits, "ingest has stored nothing for too long, and an event of it waits")
-        alarm = PAUSED.becomes(rest, "cleared", time.monotonic() + 120.0)  # each service finds NATS again in its time
+        alarm = PAUSED.becomes(rest, "cleared", time.monotonic() + 120.0)  # services reconnect at their own pace
         assert began_at < alarm["raised_at"] <= alarm["cleared_at"]
         assert steps_of(rest, alarm) == ["raised", "cleared"]
 

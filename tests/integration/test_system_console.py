@@ -139,7 +139,8 @@ def test_the_log_is_narrowed_while_somebody_types_by_id_name_and_topic(operator:
 
     def are_shown(shown: str, hidden: str) -> None:
         at = now_ms()
-        console_stack.publish([reading(one, 4, at, 1.0), reading(other, 5, at, 2.0)])
+        both = [reading(one, 4, at, 1.0), reading(other, 5, at, 2.0)]
+        console_stack.publish(both if shown == other else both[::-1])  # the hidden one first
         expect(rows.filter(has_text=shown).filter(has_text="sensor_data").first).to_be_visible()
         expect(rows.filter(has_text=hidden).filter(has_text="sensor_data")).to_have_count(0)
 

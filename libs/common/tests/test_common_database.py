@@ -171,11 +171,13 @@ async def test_two_connections_stay_free_however_many_requests_read(postgres_ser
 
 async def test_a_request_that_reads_is_refused_when_others_read_for_too_long_and_its_turn_is_not_lost(postgres_server):
     settings = CommonSettings(database_url=postgres_server.url, database_pool_size=1)
-    async with open_pool(settings, "test", timeout_s=0.2) as pool:
+    async with open_pool(settings, "test", timeout_s=60.0) as pool:
         async with pool.reading():
+            pool.timeout = 0.2
             with pytest.raises(PoolTimeout, match="other requests read"):
                 async with pool.reading():
-                    pytest.fail("two read at once")
+                    pytest.fail("two requests read concurrently")
+        pool.timeout = 60.0
         for _ in range(3):
             async with pool.reading():
                 pass

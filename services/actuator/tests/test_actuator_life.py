@@ -931,12 +931,15 @@ async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_
             await asyncio.wait_for(stopped.wait(), 60)
         await publish(messages, **options)
 
+    async def is_sent() -> bool:
+        return await life.emergencies() != []
+
     monkeypatch.setattr(life.bus, "publish_batch", after_the_stop)
     async with asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(life.send("ON"))
         await asyncio.wait_for(admitted.wait(), 60)
         tasks.create_task(life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA))
-        await asyncio.sleep(0.3)
+        await eventually(is_sent, "the urgent stop is sent while the command is being admitted")
         stopped.set()
     command = sending.result()
 
@@ -1195,7 +1198,7 @@ async def test_an_answer_has_the_stops_it_is_about_and_how_many_there_are(life):
 
 @pytest.fixture
 def read_only(database):
-    """Has the database take no changes, until the test ends."""
+    """`read_only(on=True)` makes the database read-only until the test ends."""
 
     yield partial(set_read_only, database)
     set_read_only(database, on=False)
@@ -1388,7 +1391,7 @@ async def test_a_stop_switches_off_what_reports_on_and_reaches_a_device_in_no_re
 
 @pytest.mark.parametrize("record", [None, device("ESP_A", state="pending"), device("ESP_A", state="rejected")])
 async def test_the_stop_of_a_device_that_cannot_confirm_ends_with_its_clear_which_is_sent_all_the_same(life, record):
-    """ingest rejects its answers: a device that was deleted, or a wrong id, would be stopped for ever."""
+    """ingest rejects its answers, so otherwise the stop of a deleted device, or of a mistyped id, would never end."""
     await life.pump()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     life.devices.pop("ESP_A")

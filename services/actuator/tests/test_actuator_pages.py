@@ -173,13 +173,14 @@ async def test_whatever_is_read_a_change_finds_a_connection(make_database):
     """A viewer may ask for long lists as often as it likes; stops and alerts need the same connections."""
     device = DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved", online=True)
     settings = CommonSettings(database_url=make_database(), database_pool_size=4)
-    async with open_pool(settings, "test", timeout_s=0.5) as pool:
+    async with open_pool(settings, "test", timeout_s=60.0) as pool:
         registry = ActuatorRegistryApi(pool, {"ESP_A": device}, {}, lambda: NOW)
         commands = CommandApi(pool, None, {}, None, timedelta(seconds=5), 60, lambda: NOW, lambda _: True)
         key = {"esp_id": "ESP_A", "gpio": 5}
         async with pool.reading(), pool.reading():
             put = PutActuator(**key, settings=ActuatorSettings(actuator_type="pump"))
             assert (await registry.put(put, ADA)).actuator_type == "pump"
+            pool.timeout = 0.2
             for reading in (
                 registry.list_actuators(ActuatorsQuery(), ADA),
                 registry.list_actuators(ActuatorsQuery(state="unknown"), ADA),
@@ -188,6 +189,7 @@ async def test_whatever_is_read_a_change_finds_a_connection(make_database):
                 commands.failed(Nothing(), ADA),
                 commands.read(CommandId(command_id="c1"), ADA),
             ):
-                with pytest.raises(PoolTimeout):
+                with pytest.raises(PoolTimeout, match="other requests read"):
                     await reading
+        pool.timeout = 60.0
         assert (await registry.read(ActuatorKey(**key), ADA)).gpio == 5
