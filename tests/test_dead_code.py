@@ -1,4 +1,4 @@
-"""Nothing in the product's sources, the helpers of tests and the benchmarks is there for nobody."""
+"""Everything in the product's sources, the helpers of tests and the benchmarks is used."""
 
 import tomllib
 from pathlib import Path

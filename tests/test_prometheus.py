@@ -50,7 +50,7 @@ def test_every_alert_fires_when_it_should_and_only_then(promtool):
 
 
 def test_each_kind_of_alarm_that_stands_fires_an_alert(promtool, tmp_path):
-    """KaiserAlarmActive, but for the kinds that have alerts of their own."""
+    """KaiserAlarmActive fires, except for the kinds that have alerts of their own."""
     kinds, own = {row.kind for row in documented()}, alerts_of_their_own()
     assert own.keys() <= kinds
     assert {alert for named in own.values() for alert in named} <= set(alerts())

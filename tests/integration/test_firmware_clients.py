@@ -32,7 +32,7 @@ class Server:
         self._client.connect("127.0.0.1", port)
         self._client.subscribe(f"{self.base}/#", 1)
         self._client.loop_start()
-        until(subscribed.is_set, "the server hears the device")
+        until(subscribed.is_set, "the server has subscribed")
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         if message.payload:

@@ -46,7 +46,7 @@ class Console:
 
 
 def test_sensors_that_are_not_watched_raise_no_alarm_after_a_gap_of_the_service(stack: Stack):
-    """Where its events are lost, it asks sensor for the newest reading of each sensor."""
+    """If its events are lost, the service asks sensor for the newest reading of each sensor."""
     devices = watched, inactive = stack.register(2)
     with stack.sign_in() as rest:
         for esp_id in devices:

@@ -113,7 +113,7 @@ def test_a_critical_notification_of_a_rule_is_a_toast_a_badge_a_tone_and_a_line_
 
         assert "toast-bad" in wait_until(toasts, "the notification is a toast")[0]
         rest.delete(f"/api/v1/logic/rules/{made.json()['rule_id']}").raise_for_status()
-    wait_until(lambda: page.evaluate("window.tones > 0"), "it is heard")
+    wait_until(lambda: page.evaluate("window.tones > 0"), "the tone is played")
     expect(page.locator(".alarm-badge")).to_have_class(re.compile("badge-bad"))
     page.get_by_role("navigation").get_by_role("link", name="Live log").click()
     page.get_by_label("system_event").check()
@@ -154,7 +154,7 @@ def test_an_alarm_is_a_toast_on_another_page_and_a_tone_where_that_was_chosen_be
     toast = wait_until(toasts, "the alarm is a toast")[0]
     assert "toast-warn" in toast
     assert "over hi 30" in toast
-    wait_until(lambda: viewer.page.evaluate("window.tones > 0"), "it is heard")
+    wait_until(lambda: viewer.page.evaluate("window.tones > 0"), "the tone is played")
 
 
 def test_an_acknowledgement_shows_on_another_console_within_a_second_of_its_frame(

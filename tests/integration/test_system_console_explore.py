@@ -48,9 +48,9 @@ _READ_BACK = """async (encoded) => {
         edge: below > 0 ? differing(image.width - 6, seen.height, 6, below) : 0,
     };
 }"""
-"""Compares a file with a picture to the chart on the ground of the page, in pixels: how much wider and higher it is;
-how many differ in the chart's part, in the part below, and at the right edge of that one. A canvas keeps a colour times
-its opacity, so a difference of two is one of rounding."""
+"""Compares a file with a picture to the chart on the background of the page, in pixels: how much wider and higher the
+picture is; how many pixels differ in the chart, in the part below, and at the right edge of that part. A canvas keeps a
+colour times its opacity, so a difference of two may be rounding."""
 
 _KEEP_TEXTS = """() => {
     window.written = [];

@@ -160,7 +160,7 @@ def test_seven_faults_at_once_are_each_known_and_named_in_their_time_and_reached
 def test_what_is_not_known_says_so_in_lists_on_the_page_of_its_zone_and_where_a_rule_chooses(
     make_person: Callable[..., Person], console_stack: Stack, made_mocks: list[str]
 ):
-    """And a sensor that goes on sending does not, however long somebody chooses: the page's clock runs for minutes."""
+    """A sensor that keeps sending stays known, however long the choice takes: the page's clock runs for minutes."""
     mute, away, sound = mocks = [new_id() for _ in range(3)]
     zone, url = f"wing-{mute[-6:].lower()}", "/api/v1/debug/mock-esp"
     with console_stack.sign_in() as rest:
@@ -175,7 +175,7 @@ def test_what_is_not_known_says_so_in_lists_on_the_page_of_its_zone_and_where_a_
             found = [rest.get("/api/v1/sensors/latest", params={"esp_id": esp_id}).json() for esp_id in mocks]
             return [one["items"][0]["state"] for one in found]
 
-        wait_until(lambda: states() == ["silent", "offline", "known"], "what is known is so", 240.0)
+        wait_until(lambda: states() == ["silent", "offline", "known"], "each sensor is in its state", 240.0)
         wait_until(lambda: not rest.get(pumps[1]).json()["known"], "the state of the pump is not known")
     value, state = "last known 22.5 °C, not known since", "last known off, not known since"
     person = make_person()

@@ -214,7 +214,7 @@ async def lists_of_a_user(stack: Stack) -> None:
 
 
 async def costly_questions_of_a_user(stack: Stack) -> None:
-    """Fifty connections of one user that ask without a pause for what costs most to answer."""
+    """Fifty connections of one user that send the costliest requests without a pause."""
     await at_lists(stack, COSTLY, 50, asked_at_once=1)
 
 

@@ -17,7 +17,7 @@ class Documented(NamedTuple):
 
 
 def documented() -> list[Documented]:
-    """Every kind of the table, in as many rows as it has."""
+    """Each kind of each row of the table; a kind may have several rows."""
     found = []
     for row in _rows("Conditions"):
         names, severity, _, begins, ends = row
@@ -27,7 +27,7 @@ def documented() -> list[Documented]:
 
 
 def alerts_of_their_own() -> dict[str, list[str]]:
-    """The kinds that have alerts of their own in Prometheus, and these."""
+    """The alerts in Prometheus of each kind that has alerts of its own."""
     rows = _rows("Prometheus")
     return {kind: re.findall(r"Kaiser\w+", row[1]) for row in rows for kind in re.findall(r"`(\w+)`", row[0])}
 

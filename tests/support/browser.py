@@ -131,7 +131,7 @@ class Person:
         expect(self.page.locator("body")).to_contain_text(text)
 
     def count(self) -> None:
-        """Count from now on what `counted` tells, until the page is loaded again."""
+        """Begin to count clicks and fields for `counted`, until the page is loaded again."""
         self.page.evaluate(_COUNT)
 
     def counted(self) -> tuple[int, int]:

@@ -1,5 +1,5 @@
-"""Reads a chart of the console: its axis, the figures of its legend, and the pixels of its lines and bands; and puts
-fingers on it."""
+"""Reads a chart of the console: its axis, the figures of its legend, and the pixels of its lines and bands; and
+touches it."""
 
 from collections.abc import Callable
 

@@ -23,7 +23,7 @@ def node() -> str | None:
 
 
 def printed(script: str, **given: Any) -> Any:
-    """The JSON that a script prints, which has `given` and may import from "./core/…"."""
+    """The JSON that a script prints. The script has `given`, and may import from "./core/…"."""
     command = [str(node()), "--input-type=module", "-e", f"const given = {json.dumps(given)};\n{script}"]
     done = subprocess.run(command, cwd=console_files.FOLDER, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

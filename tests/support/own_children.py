@@ -47,7 +47,7 @@ def _free_memory() -> int:
 def remove_folders(first: str | None = None) -> None:
     """Remove the folders of test processes that have ended, and the data that lies elsewhere for them.
 
-    first: how the names of those begin that are removed before all others, which may be gigabytes.
+    first: a prefix; folders whose names begin with it are removed first, because the others may have gigabytes.
     """
     found = [folder for place in (Path(tempfile.gettempdir()), _MEMORY) for folder in place.glob("kaiser-test-*")]
     for folder in sorted(found, key=lambda each: first is None or not each.name.startswith(first)):

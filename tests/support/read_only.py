@@ -1,10 +1,10 @@
-"""Has a database take no changes, as a standby does, or one whose disk is full."""
+"""Makes a database read-only, like a standby or a database whose disk is full."""
 
 import psycopg
 
 
 def set_read_only(url: str, *, on: bool) -> None:
-    """From now on, for connections that are open too: these are ended."""
+    """Takes effect immediately: open connections are ended."""
     with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as connection:
         name = connection.info.dbname
         state = "on" if on else "off"

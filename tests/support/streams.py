@@ -1,4 +1,4 @@
-"""The size that a stream of a stack may have, and has, and how long ingest waits to store."""
+"""Reads and limits the sizes of a stack's streams, and reads how long ingest has been waiting to store."""
 
 import json
 import re

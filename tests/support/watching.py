@@ -1,6 +1,6 @@
-"""Built-in conditions as an operator gets to know them: the alarm, the line of the overview and its link, and the end.
+"""Built-in conditions as an operator sees them: the alarm, the line of the overview and its link, and the end.
 
-Nothing here imports Kaiser: what a condition is to be is written by the test, as docs/alarms.md has it.
+Nothing here imports Kaiser: each test states its condition as docs/alarms.md does.
 """
 
 import re
@@ -21,8 +21,8 @@ _BY_PAGE_MS = 3000
 
 
 class Condition(NamedTuple):
-    """message: of the alarm, a pattern. named: by the overview; row: by the list of alarms. within_s: Kaiser knows it
-    so long after it began, and after it ended."""
+    """message: a pattern of the alarm's text. named: its line on the overview. row: its text in the list of alarms.
+    within_s: the time in which Kaiser reports that it began, and that it ended."""
 
     kind: str
     source: str
@@ -61,8 +61,8 @@ def steps_of(rest: httpx.Client, alarm: dict[str, Any]) -> list[str]:
 
 
 class Onlooker:
-    """Somebody who looks at the overview. The page's clock stands but for the time in which it must show a frame, so no
-    look every half minute helps it."""
+    """Somebody who looks at the overview. The page's clock stands still except for the time in which it must show a
+    frame, so the page is not helped by its look every half minute."""
 
     def __init__(self, person: Person, frames: list[dict[str, Any]]) -> None:
         self._person = person
@@ -89,7 +89,7 @@ class Onlooker:
         self.look()
 
     def misses(self, condition: Condition, alarm: dict[str, Any], step: str) -> None:
-        """The frame of an alarm's end comes, and the overview names its condition no more."""
+        """The frame of an alarm's end comes, and the overview no longer names its condition."""
         self._frame(alarm, step)
         expect(self._person.page.locator(".truth")).not_to_contain_text(condition.named)
 
@@ -106,7 +106,7 @@ class Onlooker:
 
 @contextmanager
 def onlooker(browser: Browser, stack: Stack) -> Iterator[Onlooker]:
-    """Somebody at the overview of a stack; the page may have had no error."""
+    """Somebody at the overview of a stack; fails if the page had an error."""
     person = Person(browser, stack)
     frames = person.frames()
     person.page.clock.install()

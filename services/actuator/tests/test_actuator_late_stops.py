@@ -94,7 +94,7 @@ def test_what_a_device_said_before_it_could_take_the_clear_confirms_none():
     late.sent({}, stop(), ["ESP_A"], NOW)
     assert whom(late, {}, NOW + 5_000) == ["ESP_A"]
     late.confirmed("ESP_A", NOW + 4_999)
-    assert whom(late, {}, NOW + 10_000) == ["ESP_A"], "it spoke of the clear before"
+    assert whom(late, {}, NOW + 10_000) == ["ESP_A"], "it reported the clear before this one"
 
 
 def test_a_device_that_stops_by_itself_again_is_not_cleared_by_what_freed_it_before():

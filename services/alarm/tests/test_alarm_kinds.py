@@ -84,7 +84,7 @@ async def severities(bus: Bus) -> dict[str, str]:
 
 
 def counted(port: int) -> set[str]:
-    """The kinds of which the service says to Prometheus that they hold."""
+    """The kinds that hold, by the metric of the service."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
     return {
         sample.labels["kind"]

@@ -32,7 +32,7 @@ async def limit(bus: Bus, esp_id: str, **limits: float) -> None:
 
 
 async def standing(bus: Bus, mark: str) -> set[str]:
-    """The limits that ESP_1 is beyond once all readings that were sent before are judged: events are read in order."""
+    """The limits that ESP_1 is beyond once all earlier readings are judged: events are read in order."""
     await say(bus, "device_offline", mark)
     await until(lambda: shown(bus, esp_id=mark))
     alarms = await shown(bus, esp_id="ESP_1")

@@ -33,7 +33,7 @@ def test_a_summary_of_ten_thousand_names_each_kind_the_worst_first():
     assert len(text.body) < 500
 
 
-def test_one_alarm_is_told_with_its_reference():
+def test_the_text_of_one_alarm_has_its_reference():
     text = text_of(alarm(), "abc-1", "en")
     assert text.title == "critical: ESP_1 device_offline"
     assert "Raised: 2026-01-01 00:00:00 UTC" in text.body

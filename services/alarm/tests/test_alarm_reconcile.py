@@ -171,7 +171,7 @@ def test_of_an_offline_device_a_sensor_is_silent_after_three_intervals(fields, i
 
 @pytest.mark.parametrize("state", ["silent", "offline"])
 def test_the_silence_of_a_sensor_that_is_not_watched_is_no_alarm(state):
-    """And ends the one that it had."""
+    """An earlier alarm of the sensor is cleared."""
     reading = newest("ESP_1", 20.0, state, received_at=900, interval_s=2.0, watched=False)
     found = named(reconcile.of_sensors([reading], Watch(), {}, 7000))
     assert found == [("Clear", "sensor_silent", "ESP_1/4/ds18b20")]

@@ -1,4 +1,4 @@
-"""Which real receiver gets which alarm of the running service, and which does not, by a clock of the test's own."""
+"""Alarms of the running service reach the right receivers, which are real, and no others; the test sets the clock."""
 
 import asyncio
 import email
@@ -62,8 +62,8 @@ class Site:
         self._marks = 0
 
     async def settled(self) -> None:
-        """Wait until all that is due is sent. A mark that is raised now goes to `everything` alone: once it is there,
-        the service has looked at all alarms by this time."""
+        """Wait until everything that is due is sent. A mark that is raised now goes to `everything` alone: once it is
+        there, the service has looked at all earlier alarms."""
         self._marks += 1
         mark = f"mark-{self._marks}"
         await say(self.bus, "rule_alarm_raised", "ESP_MARK", severity="info", name=mark)
@@ -78,7 +78,7 @@ class Site:
 
 
 def named(receiver: HttpReceiver | Mailbox) -> list[tuple[str, str]]:
-    """Kind and source of each alarm that a receiver was sent, but for marks' kind, in order."""
+    """Kind and source of each alarm that a receiver was sent, in order."""
     if isinstance(receiver, HttpReceiver):
         return [pair for one in receiver.taken for pair in _NAMED.findall(one["message"])]
     mails = (email.message_from_string(mail, policy=email.policy.default) for mail in receiver.mails)
@@ -167,7 +167,7 @@ async def test_an_alarm_reaches_the_receivers_of_its_severity_and_zone_and_no_ot
 
 
 async def test_no_alarm_is_sent_before_the_zones_of_devices_are_read(bus, settings, receiver, monkeypatch):
-    """A route of a zone would not take it, and the service would raise no_channel, as at any start."""
+    """Otherwise a route of a zone would not take the alarm, and every start would raise no_channel."""
     monkeypatch.setattr(holder, "_ZONES_WITHIN_S", 600.0)
     may_read, looks, look = asyncio.Event(), [], Notifying.look
 
@@ -224,7 +224,7 @@ async def test_day_and_night_have_receivers_of_their_own_and_the_next_shift_gets
     site.clock.go_to(SATURDAY, "07:00")
     await site.settled()
     assert sorted(named(weekend)) == [("device_offline", "ESP_DAY"), ("device_offline", "ESP_NIGHT")]
-    assert named(day)[2:] == [("device_offline", "ESP_NIGHT")], "each shift is told once of what stands"
+    assert named(day)[2:] == [("device_offline", "ESP_NIGHT")], "each shift is notified once of each alarm"
     assert len(mailbox.mails) == 2
 
 
@@ -257,15 +257,15 @@ async def test_an_alarm_is_repeated_on_each_receiver_until_it_is_acknowledged(si
     await offline(site, "ESP_1")
     [alarm] = await until(lambda: shown(site.bus, kind="device_offline"))
     first_at = alarm.last_raised_at / 1000 + 144 * 600
-    told = []
+    received = []
     for after_s in (0, 599.999, 600, 1199.999, 1200):
         site.clock.now = datetime.fromtimestamp(first_at + after_s, UTC)
-        if not told:
+        if not received:
             await channel(site.bus, "hook", hook.url, repeat_s=600)
             await channel(site.bus, "mail", mailbox.url, repeat_s=600)
         await site.settled()
-        told.append((len(hook.taken), len(mailbox.mails)))
-    assert told == [(1, 1), (1, 1), (2, 2), (2, 2), (3, 3)]
+        received.append((len(hook.taken), len(mailbox.mails)))
+    assert received == [(1, 1), (1, 1), (2, 2), (2, 2), (3, 3)]
 
     await ask(site.bus, "acknowledge", AcknowledgeAlarm(alarm_id=alarm.alarm_id), Alarm)
     site.clock.now += timedelta(hours=5)

@@ -206,17 +206,17 @@ def test_an_alarm_that_flaps_faster_than_the_escalation_waits_escalates_too(now_
 @pytest.mark.parametrize(
     ("stands_s", "escalates", "expected"),
     [
-        (0, 0, False),  # it was raised again within the time in which it is told once
+        (0, 0, False),  # raised again within the time in which one notification is sent
         (59, 0, False),
         (60, 0, True),  # it has stood for the interval of the route
-        (0, 100, False),  # its escalation is told once in that time too, however long nobody has acknowledged it
+        (0, 100, False),  # nor is the escalation sent twice in that time, however long it is unacknowledged
         (60, 100, True),
     ],
 )
 def test_an_alarm_that_was_raised_again_is_repeated_once_it_stands_for_the_interval(stands_s, escalates, expected):
     (one,) = due(flapping(60, 240), None, [route(repeat_s=60, after_s=escalates)], RAISED_MS + (240 + stands_s) * 1000)
-    told = RecentMessages(1, frozenset(), frozenset({(one.alarm.alarm_id, "critical")}))
-    assert worth_now(one, told) is expected
+    recent = RecentMessages(1, frozenset(), frozenset({(one.alarm.alarm_id, "critical")}))
+    assert worth_now(one, recent) is expected
 
 
 def test_a_message_is_given_up_after_five_retries():

@@ -1,5 +1,5 @@
 """URLs of channels are encrypted at rest: openssl reads them with the service's key and with no other. Without that key
-the service goes on, and says at once which channels need their URL again."""
+the service goes on, and reports immediately the channels whose URL must be set again."""
 
 import base64
 import hmac
@@ -75,7 +75,7 @@ async def test_a_stored_url_is_read_with_the_key_of_the_service_and_with_no_othe
     assert opened(stored, key) == URL
     assert opened(stored, OTHER_KEY) is None
     assert opened(stored_url(database, "again"), key) == URL
-    assert stored != stored_url(database, "again"), "the same text twice is not seen to be the same"
+    assert stored != stored_url(database, "again"), "the same URL is encrypted differently each time"
     rows = everything_in(database)
     assert '"mail"' in rows
     for hidden in (SECRET, base64.b64encode(SECRET.encode()).decode(), SECRET.encode().hex(), key):

@@ -69,11 +69,11 @@ class Plant:
         self._client.loop_start()
 
     def subscribe(self, *filters: str) -> None:
-        """Hear what Kaiser sends from now on."""
+        """Subscribe to messages of Kaiser; returns once the broker has confirmed."""
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.subscribe([(each, 1) for each in filters])
-        assert subscribed.wait(WITHIN_S), "the broker takes a subscription"
+        assert subscribed.wait(WITHIN_S), "the broker confirms the subscription"
 
     def publish(self, topic: str, payload: Any, retain: bool = False) -> None:
         """Say something as the factory does; a value that is no bytes as JSON."""

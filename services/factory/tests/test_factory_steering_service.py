@@ -95,7 +95,7 @@ async def a_preview_sends_nothing(plant: Any, simulated: SimulatedFactory) -> No
 async def each_step_of_a_sequence_waits_for_the_one_before(
     plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
 ) -> str:
-    """Its update ids grow. The id of its order."""
+    """The update ids grow. Returns the id of the order."""
     for step in await steer(plant, **SEQUENCE):
         assert (await ended(plant, until, step.command_id, "finished")).result == "PASSED"
     orders = sent_to(simulated, f"module/v1/ff/{MODULE}/order")

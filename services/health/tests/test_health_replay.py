@@ -64,7 +64,7 @@ async def test_all_steps_are_taken_oldest_first(bus):
     assert ingest.replayed == [seq for seq in range(10, 5010, 2) if seq not in (10, 700)]
 
 
-async def test_a_device_that_ingest_does_not_know_in_time_is_told(bus):
+async def test_a_replay_of_a_device_that_ingest_does_not_know_in_time_is_not_complete(bus):
     ingest = Ingest([1, 2], [])
     ingest.bad = {1: 5001, 2: 5001}
     async with serve(bus, "ingest", ingest.methods()):

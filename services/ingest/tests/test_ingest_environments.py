@@ -64,8 +64,8 @@ async def refusing_port() -> AsyncIterator[int]:
 class Connections:
     """How many connections a process has to some ports, looked at again and again.
 
-    The kernel's list of all connections of the machine is long, so it is read only where a socket is new or two may be
-    connected to these ports.
+    The kernel's list of all connections of the machine is long, so it is read only if the process has a new socket, or
+    if two sockets may be connected to these ports.
     """
 
     def __init__(self, pid: int, ports: set[int]) -> None:
@@ -256,7 +256,7 @@ async def test_fifty_switches_under_load_lose_nothing_and_mix_nothing(
 async def switch_fifty_times(
     bus: Bus, client: Any, wanted: list[str], failing: Collection[str], until: Callable[..., Any]
 ) -> dict[str, int]:
-    """Switch to each environment in turn, and say something in it. The last epoch of each."""
+    """Switch to each environment in turn, and publish in it. Returns the last epoch of each."""
     status = await environment(bus)
     last: dict[str, int] = {}
     for number, name in enumerate(wanted[1:]):

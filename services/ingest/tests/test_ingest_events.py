@@ -49,7 +49,7 @@ async def test_an_event_waits_no_longer_than_the_stream_would_keep_it(
     monkeypatch.setattr(publish, "_KEPT_S", 0.0)
     server = nats_factory()
     before = dropped()
-    async with connect(CommonSettings(nats_url=server.url), "test") as bus:  # without streams it takes nothing
+    async with connect(CommonSettings(nats_url=server.url), "test") as bus:  # without streams NATS stores nothing
         events = SystemEvents(bus)
         async with beside(events=events.run()):
             events.report("ingest_stalled", "critical", "nobody keeps it")

@@ -158,7 +158,7 @@ def test_a_line_without_an_end_is_unpacked_up_to_the_limit_and_no_further(
         def readinto(self, buffer: Any) -> int:
             nonlocal read
             read += len(buffer)
-            assert read < 100_000_000, "it is read for ever"
+            assert read < 100_000_000, "the line is read beyond the limit"
             buffer[:] = b"x" * len(buffer)
             return len(buffer)
 

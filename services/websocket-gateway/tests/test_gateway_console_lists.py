@@ -135,14 +135,14 @@ def test_the_severity_of_an_event_is_in_its_line_and_its_badge(ask):
     def event(kind: str, **data: Any) -> dict[str, Any]:
         return {"type": kind, "data": data}
 
-    told = {"event": "rule_notification", "message": "too warm", "details": {"rule_name": "East"}}
+    notice = {"event": "rule_notification", "message": "too warm", "details": {"rule_name": "East"}}
     alert = {"gpio": 25, "alert_type": "hardware_error", "message": "stuck"}
     cases = [
-        (event("system_event", severity="critical", **told), "critical: rule East: too warm", "bad"),
-        (event("system_event", severity="error", **told), "error: rule East: too warm", "bad"),
-        (event("system_event", severity="warning", **told), "warning: rule East: too warm", "warn"),
-        (event("system_event", severity="info", **told), "info: rule East: too warm", "info"),
-        (event("system_event", **told), "rule East: too warm", None),
+        (event("system_event", severity="critical", **notice), "critical: rule East: too warm", "bad"),
+        (event("system_event", severity="error", **notice), "error: rule East: too warm", "bad"),
+        (event("system_event", severity="warning", **notice), "warning: rule East: too warm", "warn"),
+        (event("system_event", severity="info", **notice), "info: rule East: too warm", "info"),
+        (event("system_event", **notice), "rule East: too warm", None),
         (event("actuator_alert", severity="warning", **alert), "warning: gpio 25 hardware_error: stuck", "warn"),
     ]
     assert ask("summaries.js", *(["summary", one] for one, _, _ in cases)) == [line for _, line, _ in cases]

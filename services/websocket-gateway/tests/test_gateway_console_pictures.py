@@ -1,4 +1,4 @@
-"""Pictures that the console draws: by their header, so that none of a few bytes takes gigabytes of the browser."""
+"""The console draws a picture only if its header states a small size: no small file takes gigabytes of memory."""
 
 import base64
 import struct

@@ -289,7 +289,7 @@ async def test_failed_sign_ins_at_the_issuer_are_limited_by_address_and_renewals
 
         one, other = await signed_in(post, fake), await signed_in(post, fake)
         for _ in range(8):
-            assert (await post("begin", redirect_uri=HOME)).status_code == 200, "what is begun does not count"
+            assert (await post("begin", redirect_uri=HOME)).status_code == 200, "a begun sign-in does not count"
             await signed_in(post, fake)
         assert set((await until_limited("finish", flow="x", state="x", code="x"))[:-1]) == {401}
         assert (await post("begin", redirect_uri=HOME)).status_code == 429

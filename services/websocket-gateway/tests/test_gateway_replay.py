@@ -95,7 +95,7 @@ def pack_of(lines: int) -> Delivery:
 
 @pytest.mark.parametrize(("topic", "frames"), [("no/such/topic", 0), ("kaiser/+/esp/+/sensor/+/data", 4000)])
 async def test_others_have_turns_while_a_pack_is_replayed_whatever_of_it_is_wanted(topic, frames):
-    """A stop waits behind a replay of everything for some events, not for all that are kept."""
+    """A stop waits for a few events of a replay, not for all events that are kept."""
     sent: list[bytes] = []
     client, turns = client_of(Filters(topics=[topic]), sent), 0
 

@@ -33,13 +33,13 @@ class AlarmSettings(CommonSettings):
 
     @property
     def key_path(self) -> Path:
-        """The file of the key, where no setting holds it."""
+        """The file of the key, if no setting has the key."""
         return self.alarm_key_file or self.state_dir / "alarm-key"
 
     @field_validator("alarm_key")
     @classmethod
     def _is_a_key(cls, key: SecretStr) -> SecretStr:
-        """An empty one: the file holds it."""
+        """An empty key counts as none: the file has it."""
         text = key.get_secret_value().strip()
         if text and not _KEY.fullmatch(text):
             raise ValueError(_FORM)
@@ -47,8 +47,8 @@ class AlarmSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _file_holds_a_key(self) -> Self:
-        """Checked at the start: a wrong key would be noticed with the first channel or alarm only. A named file that is
-        missing is an error, since a new key in its place could not decrypt what is stored."""
+        """Checked at the start, because a wrong key would otherwise show only with the first channel or alarm. A named
+        file that is missing is an error: a new key in its place could not decrypt the stored URLs."""
         if self.alarm_key.get_secret_value():
             return self
         path = self.key_path

@@ -55,7 +55,7 @@ authorization {{
 """
 MEMORY_LIMIT = "280MiB"
 """Go's soft limit: the collector works harder above it. After 900,000 readings the server has 290 to 300 MB; with 160
-MiB it has 190, and costs 22 µs CPU a reading in place of 4."""
+MiB it has 190, and costs 22 µs CPU a reading instead of 4."""
 MAX_ACK_PENDING = 1000
 """Messages of one MQTT subscription that await their PUBACK. The sum over the 46 filters of both dialects, of which one
 that ends in # counts twice, stays under 65,536 with ten filters to spare; NATS refuses those beyond."""

@@ -31,9 +31,9 @@ MAX_BATCH = 1000
 _BATCH_BYTES = 4 * 1024 * 1024
 
 _FEW = 20
-"""So many messages cost NATS half as much one by one, and are not later on the disk (docs/performance.md)."""
+"""Up to this many messages cost NATS half as much one by one, and reach the disk no later (docs/performance.md)."""
 _LARGE_BYTES = 8 * 1024
-"""Messages of this size on average cost less one by one, however many they are (docs/performance.md)."""
+"""Messages of this average size cost less one by one, however many there are (docs/performance.md)."""
 
 _DUPLICATE_IN_BATCH = 10201
 _ROUND_TRIP_EVERY_S = 5.0
@@ -148,8 +148,8 @@ class Bus:
         return all(error_code == 0 for error_code, _ in answers)
 
     async def _answers_of(self, part: Sequence[Outgoing], timeout_s: float) -> list[bytes]:
-        """Publish messages in order, each with a reply subject of its own, and wait for the answers; one that did not
-        come is empty. One timeout for all, and no task for each, is a fifth to a third less CPU."""
+        """Publish messages in order, each with a reply subject of its own, and wait for the answers; a missing
+        answer is empty. One timeout for all, and no task for each, saves a fifth to a third of the CPU."""
         loop = asyncio.get_running_loop()
         waiting = {self._reply_subject(): loop.create_future() for _ in part}
         self._replies.update(waiting)
@@ -161,9 +161,9 @@ class Bus:
                 for answer in waiting.values():
                     await answer
         except (MaxPayloadError, BadSubjectError):
-            raise  # of the message itself: it will never be stored
+            raise  # the message itself is wrong: it will never be stored
         except (TimeoutError, NatsError, OSError):
-            pass  # what was answered until then counts
+            pass  # the answers that came in time count
         finally:
             for reply in waiting:
                 del self._replies[reply]
@@ -174,7 +174,7 @@ class Bus:
         try:
             body = await self._answer_of(self._reply_subject(), messages, timeout_s)
         except (MaxPayloadError, BadSubjectError):
-            raise  # of the message itself: it will never be stored
+            raise  # the message itself is wrong: it will never be stored
         except (TimeoutError, NatsError, OSError):
             return None, ""
         return _said(body)
@@ -292,8 +292,8 @@ def _headers(message: Outgoing) -> dict[str, str]:
 
 @asynccontextmanager
 async def connect(settings: BusSettings, name: str, *, is_main: bool = True) -> AsyncIterator[Bus]:
-    """Open the connection, waiting for NATS as long as it takes, with a log line at each failure. is_main: the one that
-    `kaiser_bus_connected` tells of.
+    """Open the connection, waiting for NATS as long as it takes, with a log line at each failure. is_main:
+    `kaiser_bus_connected` shows whether this connection is up.
 
     A lost connection is re-established automatically. If the client closes for good, BusClosed is raised in the body.
     """

@@ -60,7 +60,7 @@ class RightOfWay:
         await self._open.wait()  # set by `_let_go` within 0.2 s
 
     async def let_others(self) -> None:
-        """A turn for all others, between two parts of work of which no step waits for anything; and as `until_open`."""
+        """Give other tasks a turn between two parts of work that never waits, then wait as `until_open` does."""
         await asyncio.sleep(0)
         await self.until_open()
 

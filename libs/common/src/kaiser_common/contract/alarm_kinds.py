@@ -94,7 +94,7 @@ _LONGEST = 200
 
 
 def facts_among(details: Mapping[str, object], names: tuple[str, ...]) -> dict[str, Fact]:
-    """Of details those that may be facts of an alarm: texts, cut, and numbers; in the form that the table takes."""
+    """The details that may be facts of an alarm: numbers, and texts cut to the length that the table takes."""
     found = {name: details.get(name) for name in names}
     return {name: _as_fact(value) for name, value in found.items() if isinstance(value, str | int | float)}
 

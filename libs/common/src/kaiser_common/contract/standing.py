@@ -75,8 +75,8 @@ class StandingWatch:
         ended: Sequence[ConditionKey] = (),
     ) -> list[SystemEvent]:
         """The events of a look. A condition that is missing in `seen` is unknown: its state stays and is not
-        published. holding, ended: of conditions that have events of their own at their changes, the events of those
-        that hold now, and those that do not.
+        published. Some conditions publish their changes themselves: `holding` has the events of those that hold now,
+        `ended` those that do not.
         """
         again = self._all_at_s is None or now_s - self._all_at_s >= AGAIN_EVERY_S
         if again:

@@ -86,12 +86,12 @@ class DeadLetters:
 
 
 def _nothing() -> None:
-    """Called where nobody needs to know."""
+    """The default of the callbacks: does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """How a consumer's messages are taken, where that is not the usual way."""
+    """How a consumer takes its messages; the defaults are the usual way."""
 
     postponed: Callable[[], None] = _nothing
     """Called when the database or NATS is away."""
@@ -104,9 +104,9 @@ class Taking:
     """With the database or NATS away, keep the messages in progress and try again, instead of having them delivered
     again after `retry_s`."""
     keeps_unreadable: bool = True
-    """False: what cannot be read is counted and acknowledged, because another consumer of the messages rejects it."""
+    """False: unreadable messages are counted and acknowledged, because another consumer rejects them."""
     acknowledge: Acknowledge | None = None
-    """Called in place of the consumer's own acknowledgement, by one whose effect is complete only later."""
+    """Called instead of the consumer's own acknowledgement, if the effect of a message is complete only later."""
 
 
 AS_USUAL = Taking()

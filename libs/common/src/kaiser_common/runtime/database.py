@@ -45,9 +45,9 @@ class DatabasePool(AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]):
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection[tuple[Any, ...]]]:
-        """A connection for a request that changes nothing. Such requests have all but two of the connections together:
-        however many there are, what devices say and what people change is not held up by them. PoolTimeout after the
-        same time as of `connection`."""
+        """A connection for a request that changes nothing. All such requests share all but two of the connections, so
+        they never delay messages of devices and changes by people, however many there are. PoolTimeout as
+        `connection`, after the same time."""
         asked_at = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout):

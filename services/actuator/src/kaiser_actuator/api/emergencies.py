@@ -172,7 +172,7 @@ class EmergencyApi:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def list_stops(self, request: EmergenciesQuery, caller: Caller) -> Emergencies:
-        """A page of the stops in force. RpcError 422: the cursor is of no page."""
+        """A page of the stops in force. RpcError 422: the cursor is invalid."""
         in_force = list(self._stops.values())
         try:
             items, next_cursor = page(in_force, request)

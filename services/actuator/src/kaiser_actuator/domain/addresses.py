@@ -39,7 +39,7 @@ class Addresses:
         return Address(device.kaiser_id, esp_id, device.emergency_token or esp_id)
 
     def is_let_in(self, esp_id: str) -> bool:
-        """Whether a device is registered and approved: ingest rejects what any other says (5001)."""
+        """Whether a device is registered and approved: ingest rejects the messages of any other (5001)."""
         device = self._devices.get(esp_id)
         return device is not None and device.state == "approved"
 

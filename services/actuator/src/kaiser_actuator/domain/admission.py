@@ -21,7 +21,7 @@ def is_approved(device: DeviceRecord) -> bool:
 
 
 def let_in(unit: Unit, device: DeviceRecord | None) -> Unit:
-    """An actuator without what waited for a device that had its id before."""
+    """The actuator without the commands that waited for an earlier device of the same id."""
     at = device.approved_at if device is not None else None
     return unit if at is None else on_let_in(unit, time_of(at))
 

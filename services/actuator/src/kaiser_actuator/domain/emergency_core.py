@@ -107,7 +107,7 @@ def begin_clear(
     board: Board, key: str, seen: Collection[str] | None, clearing: Clearing, *, can_confirm: bool = True
 ) -> tuple[Held, Put | Delete]:
     """Begin to clear the stop of a key. `seen`: the ids that the person saw, None for the one in force now.
-    can_confirm: False for a device of which ingest takes no answer.
+    can_confirm: False for a device whose answers ingest rejects.
 
     The lock of one actuator ends immediately, and so does the stop of a device under a stop of everything, or of one
     that cannot confirm; otherwise devices must confirm. Conflict, Covered or NotInForce give the reason of a refusal.

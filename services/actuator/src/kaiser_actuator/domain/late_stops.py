@@ -69,17 +69,17 @@ class LateStops:
         self._late[esp_id] = LateStop(esp_id, stop, sent_at, now_ms)
 
     def refused(self, board: Board, esp_id: str, at: int) -> None:
-        """A device refused a clear that came too soon, ms. If no stop is in force and it was sent one within the last
-        20 s, that one came behind its clear. An older stop is no reason: somebody pressed at the device, and a person
-        frees it."""
+        """A device refused a clear at this time (ms), because the clear came too soon. If no stop is in force and one
+        was sent to it within the last 20 s, that one arrived after the clear. An older stop does not explain it:
+        somebody pressed at the device, and a person frees it."""
         told_at, stop = self._sent.get(esp_id, (0, None))
         is_recent = at < told_at + REFUSES_MS + CONFIRMS_MS
         if stop is not None and is_recent and not _is_held(board, esp_id):
             self._late[esp_id] = LateStop(esp_id, stop, at, presses_from=0)
 
     def confirmed(self, esp_id: str, said_at: int) -> None:
-        """A device says that it is clear, ms: after a clear was sent that the device could take, that needs no
-        repetition."""
+        """A device reported at this time (ms) that it is clear. A clear that it could accept by then is not
+        repeated."""
         late = self._late.get(esp_id)
         if late is not None and late.attempt and said_at >= late.sent_at + REFUSES_MS:
             del self._late[esp_id]

@@ -10,7 +10,7 @@ from kaiser_actuator.domain.unit import Unit
 
 
 class ActuatorNow(NamedTuple):
-    """An actuator with what the tables do not say of it. device: None if it is not in the registry; stop: the one that
+    """An actuator, with facts that its tables lack. device: None if it is not in the registry; stop: the one that
     covers the actuator, None if there is none."""
 
     unit: Unit
@@ -29,8 +29,8 @@ class ActuatorNow(NamedTuple):
 
     @property
     def state(self) -> bool | None:
-        """Whether it is on; None while that is not known, also before the sweep has written so for a device that went
-        offline."""
+        """Whether it is on; None while that is not known. If its device is offline it is not known, even before the
+        sweep has stored that."""
         return self.unit.state if self.is_online else None
 
     @property

@@ -16,7 +16,7 @@ _GUARD_AGAIN_S, _GUARD_AGAIN_AT_MOST_S = 10, 300
 _GUARD_LOOKS_AGAIN = timedelta(seconds=10)
 LET_IN_SINCE = "the device was approved again after this command"
 _SKEW = timedelta(seconds=5)
-"""So far apart the clocks of this service and of the database may be."""
+"""The clocks of this service and of the database may be this far apart."""
 GUARD_WAITS = -1
 """`tries` of a guard that is due and waits for its device."""
 RUNTIME = "max_runtime"
@@ -82,8 +82,8 @@ def admitted(unit: Unit, command: CommandRecord) -> Unit:
 
 
 def on_let_in(unit: Unit, at: datetime) -> Unit:
-    """The device was let in at this time, so it may be another one than before: what waited to switch that one on is
-    cancelled."""
+    """The device was approved at this time, so it may be another one than before: commands that waited to switch the
+    earlier one on are cancelled."""
     for each in unit.open:
         if each.switches_on and each.dispatched_at is None and each.queued_at < at - _SKEW:
             unit = _change(unit, each.command_id, partial(commands.cancelled, reason=LET_IN_SINCE, at=at))

@@ -117,8 +117,8 @@ class Clears:
             await self._stops.apply(change)
 
     def _is_sent(self, held: Held, esp_id: str) -> bool:
-        """Whether the clear went out behind the last message of the stop. A report of `normal` may be faster than our
-        look, and what confirmed an earlier clear may come late."""
+        """Whether the clear went out behind the last message of the stop. A report of `normal` may come before our
+        look, and the confirmation of an earlier clear may come late."""
         revision, attempt = self._sent.get(esp_id, (0, 0))
         return revision == held.revision and attempt * REPEAT_MS > self._stops.told.get(esp_id, 0)
 

@@ -47,6 +47,6 @@ def open_board(bus: Bus, numbers: Numbers) -> Mirror[Held]:
 
 
 def _base(created: datetime | None) -> int:
-    """Never below 0: ingest would take the clears of a bucket from before 2020, by a clock that was wrong, for older
-    than every stop."""
+    """Never below 0: if a wrong clock had dated the bucket before 2020, ingest would treat its clears as older than
+    every stop."""
     return 0 if created is None else max(0, int(created.timestamp()) - _SINCE_S) << _BASE_SHIFT

@@ -286,11 +286,11 @@ class Stops(Mapping[str, Emergency]):
         self._late.freed(stop, self._now_ms())
 
     def refused_clear(self, esp_id: str, at: int) -> None:
-        """A device refused a clear that came too soon, ms."""
+        """A device refused a clear at this time (ms), because the clear came too soon."""
         self._late.refused(self.board(), esp_id, at)
 
     def is_clear(self, esp_id: str, said_at: int) -> None:
-        """A device says that it is clear, ms."""
+        """A device reported at this time (ms) that it is clear."""
         self._late.confirmed(esp_id, said_at)
 
     async def clear_late(self) -> None:

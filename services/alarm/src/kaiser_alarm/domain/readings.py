@@ -85,9 +85,9 @@ class Watch:
                 yield finding
 
     def newest(self, sensor: Sensor, reading: ReadingItem, at: int) -> Iterator[Finding]:
-        """The findings of a sensor's newest stored reading, looked at now. The value of a silent sensor is not known;
-        of a sensor whose device is offline nothing new is known until it is silent itself. The silence of a sensor that
-        is not watched is no alarm, and ends the one that it had."""
+        """The findings of a sensor's newest stored reading, looked at now. The value of a silent sensor is not known.
+        A sensor whose device is offline has no findings until the sensor itself is silent. The silence of a sensor that
+        is not watched raises no alarm and clears an earlier one."""
         is_silent = _is_silent(reading, at)
         if is_silent and reading.watched is False:
             yield Clear(Key("sensor_silent", sensor.source), at)

@@ -30,7 +30,7 @@ _ESCALATED = 1_000_000
 
 
 class DueNotification(NamedTuple):
-    """A notification: of an alarm, to a channel. repeats: of an alarm that has stood for at least `repeat_s` since."""
+    """A notification of an alarm to a channel. repeats: the alarm has been raised for at least `repeat_s`."""
 
     key: str
     channel_id: str
@@ -81,7 +81,7 @@ def worth_now(one: DueNotification, recent: RecentMessages) -> bool:
     stands.
 
     A flapping condition is sent once in a while, not each time; a flood becomes a few messages a minute. Neither holds
-    up another condition, a worse severity, or the repetition of an alarm that stands.
+    up another condition, a worse severity, or the repetition of an alarm that is still raised.
     """
     alarm = one.alarm
     if alarm.times > 1 and not one.repeats and (alarm.alarm_id, alarm.severity) in recent.again:

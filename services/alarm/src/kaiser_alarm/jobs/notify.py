@@ -191,8 +191,8 @@ class Notifying:
         async with free:
             async with self._pool.connection() as connection:
                 sealed = await channels.encrypted_url(connection, bundle.channel_id)
-                told = await alarms.read_several(connection, bundle.alarm_ids)
-            if sealed is None or not told:
+                notified = await alarms.read_several(connection, bundle.alarm_ids)
+            if sealed is None or not notified:
                 await self._end(bundle, "dropped", "the channel or the alarm is gone")
                 return
             try:
@@ -200,7 +200,7 @@ class Notifying:
             except WrongKey as error:
                 failure: str | None = str(error)
             else:
-                failure = await self._sender.send(url, _text(bundle, told, self._language))
+                failure = await self._sender.send(url, _text(bundle, notified, self._language))
         await self._note(bundle, failure)
 
     async def _note(self, bundle: Bundle, failure: str | None) -> None:
@@ -248,7 +248,7 @@ def _usable(routes: Sequence[Route], enabled: Container[str]) -> list[Route]:
     ]
 
 
-def _text(bundle: Bundle, told: Sequence[Alarm], language: Language) -> Text:
+def _text(bundle: Bundle, notified: Sequence[Alarm], language: Language) -> Text:
     if bundle.is_summary:
-        return summary_of(told, bundle.bundle, language)
-    return text_of(told[0], bundle.bundle, language)
+        return summary_of(notified, bundle.bundle, language)
+    return text_of(notified[0], bundle.bundle, language)

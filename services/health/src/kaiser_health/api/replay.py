@@ -27,8 +27,8 @@ class Replayed(NamedTuple):
 async def replay(bus: Bus, esp_id: str, caller: Caller, *, within_s: float = _WITHIN_S) -> Replayed:
     """Replay what ingest rejected of a device that it did not know, step by step, oldest first.
 
-    ingest away, or `within_s` over: the rest stays in REJECTED. Killed in between: the same, and what was replayed
-    twice has the same ids, so it is stored once.
+    If ingest is away, `within_s` is over or the process is killed, the rest stays in REJECTED. A message that is
+    replayed twice has the same ids, so it is stored once.
     """
     until = time.monotonic() + within_s
     step = CauseReplay(code=Code.ESP_DEVICE_NOT_FOUND, esp_id=esp_id)
@@ -50,5 +50,5 @@ async def replay(bus: Bus, esp_id: str, caller: Caller, *, within_s: float = _WI
 
 
 async def _take_step(bus: Bus, step: CauseReplay, caller: Caller, timeout_s: float) -> ReplayedCause:
-    """A step of at most 1,000 messages. ingest learns of the device from the bucket, and waits for it a moment."""
+    """A step of at most 1,000 messages. ingest reads the device from the bucket, and waits for it briefly."""
     return await call(bus, "ingest", "rejected_replay_cause", step, ReplayedCause, caller=caller, timeout_s=timeout_s)

@@ -135,7 +135,7 @@ class Heartbeats:
 
 
 def _of_state(heartbeats: Iterable[Heartbeat], known: Mapping[str, Known], state: str) -> list[Heartbeat]:
-    """Those of devices in a state of the registry."""
+    """The heartbeats of devices that the registry has in this state."""
     return [each for each in heartbeats if each.esp_id in known and known[each.esp_id].state == state]
 
 
@@ -168,7 +168,7 @@ async def _note_generation_b(
 async def _end_confirmed_zones(
     connection: Connection, newest: Mapping[str, Heartbeat], now: datetime, changes: DeviceChanges
 ) -> set[str]:
-    """End the pushes of zones that a heartbeat confirms. The devices for which a configuration waits."""
+    """End the pushes of zones that a heartbeat confirms. Returns the devices that have a configuration waiting."""
     waiting = await pushes.pending_of(connection, sorted(newest))
     for push in waiting:
         if push.kind == "zone" and (answer := zone_confirmed(push, newest[push.esp_id])) is not None:

@@ -78,8 +78,8 @@ async def watch_conditions(
 
 
 def others_of(receiver: Receiver, settings: IngestSettings) -> tuple[list[SystemEvent], list[ConditionKey]]:
-    """Of the conditions that have events of their own at their changes, the events of those that hold and the keys of
-    those that do not. A broker that is lost, while the breaker is not open, is neither."""
+    """The conditions that publish their changes themselves: the events of those that hold, the keys of those that do
+    not. A lost broker whose breaker is not open is neither."""
     holding: list[SystemEvent] = []
     ended: list[ConditionKey] = []
     source, session, age_s = settings.source, receiver.session, receiver.pipeline.oldest_age_s()

@@ -1,7 +1,7 @@
-"""Has the broker send its retained messages once more after the stream TOPICS was created anew.
+"""Has the broker send its retained messages once more after the stream TOPICS was created again.
 
-The state of the factory is built from TOPICS. Machines publish only when they connect, as retained messages, that they
-are online and what they can do, so a new stream would lack this. Killed at any point: the next holder of the session
+The state of the factory is built from TOPICS. Machines publish their presence and their abilities only when they
+connect, as retained messages, so a new stream would lack them. Killed at any point: the next holder of the session
 subscribes when it connects, and the broker sends the same messages.
 """
 

@@ -16,8 +16,8 @@ ALWAYS_MS = 2**63
 class View:
     """The inputs of conditions. listening_since (ms): silence before it is Kaiser's and not the sensors'; grace_ms: for
     this time after it no sensor is stale, unless its after_s is shorter. known_ms: an older value is unknown. away: by
-    device, when it was last found offline: a value that came before is unknown. It is asked at each evaluation, so it
-    counts at once, also after a restart, and in whichever order that and a reading from before it arrive."""
+    device, when it was last found offline: a value that came before is unknown. It is looked up at each evaluation,
+    so it takes effect immediately, after a restart too, even if an earlier reading arrives after it."""
 
     readings: Readings
     listening_since: int = 0
@@ -40,7 +40,7 @@ class View:
         return newest.value if now_ms - newest.usable_at <= self.known_ms else None
 
     def away_since(self, condition: OfSensor, newest: Newest) -> int | None:
-        """Until when (ms) a value was known whose device has been found offline since it came; None for any other."""
+        """If the device of a value was found offline later: until when (ms) the value was known. None for any other."""
         away = self.away.get(condition.esp_id)
         if away is None or away.at is None or newest.received_at > away.at:
             return None

@@ -1,5 +1,5 @@
-"""Learns how often sensors send, and reports those that fell silent: one event of quality `stale` per silence. One that
-is configured as inactive since is reported by the event `sensor_unwatched`, which ends its alarm."""
+"""Learns how often sensors send, and reports those that fell silent: one event of quality `stale` per silence. If
+a silent sensor is then configured as inactive, the event `sensor_unwatched` reports it and ends its alarm."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -89,7 +89,7 @@ class Staleness:
 
 
 def unwatched(key: Key, now: datetime) -> Outgoing:
-    """The event that a sensor's silence is watched no more. `details.source` is the source of its alarm."""
+    """The event that a sensor's silence is no longer watched. `details.source` is the source of its alarm."""
     esp_id, gpio, sensor_type, address = key
     source = "/".join((esp_id, str(gpio), sensor_type, *([address] if address else [])))
     message = f"{sensor_type} on gpio {gpio} of {esp_id} is inactive: its silence is not watched"

@@ -18,7 +18,7 @@ _PUT = _ADD.on_conflict_do_update(
 
 Silent = tuple[Row, int, int, int | None]
 """The newest reading of a silent sensor, when it was received (ms), when three intervals were over (ms), and when it
-was left since because it was inactive (ms)."""
+was last left out because it was inactive (ms)."""
 
 _RECEIVED_AT = "coalesce(latest.received_at, latest.time)"
 _MISSED = f"%(intervals)s * make_interval(secs => {INTERVAL_S})"
@@ -80,7 +80,7 @@ async def unwatched(connection: Connection, limit: int) -> list[Key]:
 
 
 async def leave(connection: Connection, keys: Sequence[Key], now: datetime) -> None:
-    """Note when it was published that these sensors are not watched: active again, they are published as stale anew."""
+    """Record when these sensors were published as not watched: once active, they are published as stale again."""
     await connection.execute(
         """
         UPDATE sensor.stale AS stale SET time = %s

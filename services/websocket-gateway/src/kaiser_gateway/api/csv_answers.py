@@ -1,4 +1,4 @@
-"""Answers with a page as CSV; a page may have 10,000 rows, so others have turns while it is written."""
+"""Answers with a page as CSV; a page may have 10,000 rows, so other requests have turns while it is written."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence

@@ -104,7 +104,7 @@ def to_overview(
 
 
 def _number_of(stops: Emergencies | None) -> int:
-    """How many stops are in force; an actuator of another version may say no total."""
+    """How many stops are in force; an earlier version of actuator sends no total."""
     return max(stops.total, len(stops.items)) if stops else 0
 
 

@@ -14,13 +14,13 @@ _MOST_FILTERS, _LONGEST_FILTERS = 50, 4096
 
 
 class WrongFilter(ValueError):
-    """A topic filter that is none, or too many of them, with the reason."""
+    """A topic filter is invalid, or there are too many; the text has the reason."""
 
 
 class TopicSelection:
-    """Decides by topic, and remembers of at most 10,000 topics what it decided.
+    """Decides by topic, and remembers its decisions for at most 10,000 topics.
 
-    filters: without any the level alone decides. WrongFilter: one of them is none, or they are too many.
+    filters: without any, the level alone decides. WrongFilter: one of them is invalid, or there are too many.
     """
 
     def __init__(self, level: int, filters: Sequence[str], interfaces: Iterable[str]) -> None:

@@ -63,7 +63,7 @@ class ExternalLimits:
         return self._tries.wait_s(who, now)
 
     def was_begun(self, address: str) -> None:
-        """A sign-in that was begun is no try yet."""
+        """A sign-in that was only begun does not count as a try."""
         self._tries.give_back(address)
 
     def was_right(self, username: str, address: str, now: float) -> None:

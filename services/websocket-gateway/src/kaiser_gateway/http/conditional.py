@@ -9,9 +9,8 @@ _PREFIX = "/api/"
 
 
 class ConditionalGet:
-    """An ASGI middleware. It holds an answer's body until it is whole, which an answer that states its length is from
-    the start. One that states none, such as a file that is read as it is sent, passes through: held, it would be in
-    memory as a whole."""
+    """An ASGI middleware. It holds an answer's body until the body is complete. An answer that does not state its
+    length, such as a file that is read while it is sent, passes through: held, it would be in memory as a whole."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -50,7 +50,7 @@ class LimitedHttp(HttpToolsProtocol):
         self._hurried = not self.counted.may_begin(self._address)
         self._refused = False
         self._upgraded = False
-        """Its further bytes are no request: those of a WebSocket, or of a protocol that is not spoken here."""
+        """Its further bytes are not requests: they belong to a WebSocket, or to a protocol that is not supported."""
         self._in_headers, self._header_bytes = True, 0
         self._messages = self._body_bytes = self._framing_bytes = 0
         self._unread = 0

@@ -28,8 +28,8 @@ _SILENCE_S = 5.0
 _AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 _BATCHES = 6
-"""Batches that come at a time, for all who read: NATS disconnects a client for which 64 MiB wait, and with it go the
-requests of everybody, an emergency stop too."""
+"""Batches under way at a time, for all readers together: NATS disconnects a client for which 64 MiB wait, which ends
+the requests of all users, emergency stops included."""
 _HANDED_ON = 20
 """Messages of a batch that are handed on between two turns of the others."""
 _DIRECT_GET = f"$JS.API.DIRECT.GET.{TOPICS.name}"

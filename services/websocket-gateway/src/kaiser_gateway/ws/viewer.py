@@ -162,7 +162,7 @@ class Viewer:
         await self._write(ready_frame(opening.last_seq, len(selected), complete=opening.complete))
 
     async def _selected(self, there: Sequence[TopicMessage]) -> list[TopicMessage]:
-        """The messages that the viewer selects, oldest first. There may be 10,000, so others have turns in between."""
+        """The messages that the viewer selects, oldest first. There may be 10,000, with turns for others in between."""
         selected: list[TopicMessage] = []
         for number, one in enumerate(there):
             if number % _LOOKED_AT == _LOOKED_AT - 1:

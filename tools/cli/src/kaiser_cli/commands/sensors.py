@@ -56,13 +56,13 @@ def value_of(value: float | None, unit: str | None) -> str:
 
 
 def value_now(one: ReadingItem) -> str:
-    """A value with its unit; of a sensor that is silent or offline what is known of it, and until when it was."""
+    """A value with its unit; for a silent or offline sensor the last known value, and since when it is not known."""
     value = value_of(one.value if one.value is not None else one.raw_value, one.unit)
     return value if one.state in (None, "known") else last_known(value, one.known_until)
 
 
 def last_known(value: str, until_ms: int | None) -> str:
-    """The words for a value that is not known now: the last one, and until when it was."""
+    """The words for a value that is not known now: the last known value, and since when it is not known."""
     return f"last known {value}, not known since {at(until_ms) or 'then'}"
 
 

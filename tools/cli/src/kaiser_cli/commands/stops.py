@@ -121,7 +121,7 @@ def clear(
     if as_json:
         show_json(left)
     else:
-        click.echo(f"the stop of {_name(esp_id, gpio)} is cleared; {left.total} others are in force")
+        click.echo(f"the stop of {_name(esp_id, gpio)} is cleared; stops still in force: {left.total}")
 
 
 def is_off(actuator: Actuator, since_ms: int) -> bool:

@@ -17,7 +17,7 @@ export const begun = (batch) =>
 
 const BADGES = { info: "info", warning: "warn", error: "bad", critical: "bad" };
 
-/** The badge for the severity of an event; null where it has none, or is an alarm's that does not begin. */
+/** The badge for the severity of an event; null if it has none, or is of an alarm that does not begin. */
 export const severityBadge = ({ type, data }) =>
   (type === "alarm" && !BEGINS.has(data.what) ? null : BADGES[data.severity] ?? null);
 

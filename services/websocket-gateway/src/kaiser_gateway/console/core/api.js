@@ -105,7 +105,7 @@ export function openApi(session, tabs) {
     },
     get: (path, query) => json("GET", path, { query }),
     /** A body that is not JSON, such as a picture. */
-    blob: async (path, options) => (await request("GET", path, options)).blob().catch((error) => { throw told(error); }),
+    blob: async (path, options) => (await request("GET", path, options)).blob().catch((error) => { throw toProblem(error); }),
     post: (path, body, options) => json("POST", path, { json: body, ...options }),
     put: (path, body) => json("PUT", path, { json: body }),
     /** `version`: as it was read; 412 if somebody else has changed it since. */
@@ -144,17 +144,17 @@ async function send(method, url, { query, json, form, headers, token, timeoutMs 
     return await (method === "GET" ? askTwice(ask) : ask());
   } catch (error) {
     if (error.name === "TimeoutError") throw new Problem({ detail: t("api.no_answer_came_within_s", { it: timeoutMs / 1000 }) });
-    throw told(error);
+    throw toProblem(error);
   }
 }
 
-/** The body of an answer; that it breaks off, or takes too long, is a Problem too. */
-const jsonOf = (answer) => answer.json().catch((error) => { throw told(error); });
+/** The body of an answer. A body that breaks off or takes too long is a Problem too. */
+const jsonOf = (answer) => answer.json().catch((error) => { throw toProblem(error); });
 
 const BREAKS = new Set(["TypeError", "TimeoutError"]);
 
-/** What a person is told of an error of the network; any other error as it is. */
-const told = (error) => (BREAKS.has(error.name) ? new Problem({ detail: t("api.the_gateway_cannot_be_reached_2") }) : error);
+/** A network error as the Problem that pages show; any other error as it is. */
+const toProblem = (error) => (BREAKS.has(error.name) ? new Problem({ detail: t("api.the_gateway_cannot_be_reached_2") }) : error);
 
 /** fetch does not say how much of a body is sent. */
 function sendFile(url, file, token, onProgress) {

@@ -38,7 +38,7 @@ export function openDirectory({ api, feed, session }) {
   return {
     current,
     reload,
-    /** A page names something, or shows what was read at most so long ago. */
+    /** Reads the directory again if it is older than `atMostMs`; for a page that names something or shows its values. */
     wanted: (atMostMs = OLD_AFTER_MS) => Date.now() - readAt >= atMostMs && reload(),
   };
 }

@@ -46,10 +46,10 @@ export function topicMatches(topicFilter, topic) {
 
 const MOST_IDS = 20;
 
-/** Whether a text is in the id or the name of a device, whatever the case. */
+/** Whether the id or the name of a device contains a text, in any case. */
 export const isCalled = (text, espId, name) => `${espId ?? ""} ${name ?? ""}`.toLowerCase().includes(text.toLowerCase());
 
-/** The ids for the server of the devices that a text means; none, which means all, where they are too many. */
+/** The ids of the devices that a text fits, for the server; none, which means all, if there are too many. */
 export function idsOf(text, devices) {
   if (!text || devices.has(text)) return text ? [text] : [];
   const found = [...devices.values()].filter((one) => isCalled(text, one.esp_id, one.name)).map((one) => one.esp_id);

@@ -1,15 +1,15 @@
-/** Pictures of machines and messages: one is decoded only if its header says a size that a browser can bear. */
+/** Pictures of machines and messages: one is decoded only if its header states a size that a browser can hold. */
 
-/** A picture of a few kilobytes may say that it has a thousand million pixels, each of four bytes in memory. */
+/** A picture of a few kilobytes may state a billion pixels, each of four bytes in memory. */
 export const MOST_PIXELS = 16_777_216;
 
 const ASCII = (text) => [...text].map((character) => character.charCodeAt(0));
 const PNG = [0x89, ...ASCII("PNG\r\n"), 0x1a, 0x0a];
 
-/** The picture of a Blob to be drawn. Fails with an InvalidStateError where it is none, or too large. */
+/** The picture of a Blob to be drawn. Fails with an InvalidStateError if it is not a picture, or too large. */
 export async function bitmapOf(blob) {
   if (!isBearable(new Uint8Array(await blob.arrayBuffer()))) {
-    throw new DOMException("", "InvalidStateError"); // pages say it in the reader's language
+    throw new DOMException("", "InvalidStateError"); // pages show it in the reader's language
   }
   return createImageBitmap(blob);
 }
@@ -20,7 +20,7 @@ export function isBearable(bytes) {
   return size !== null && size[0] * size[1] <= MOST_PIXELS;
 }
 
-/** Width and height by the header; null for bytes that are no such picture. */
+/** Width and height by the header; null if the bytes are not such a picture. */
 export function sizeOf(bytes) {
   if (begins(bytes, 0, PNG)) return begins(bytes, 12, ASCII("IHDR")) ? pair(big(bytes, 16, 4), big(bytes, 20, 4)) : null;
   if (begins(bytes, 0, ASCII("GIF87a")) || begins(bytes, 0, ASCII("GIF89a"))) return ofGif(bytes);
@@ -29,7 +29,7 @@ export function sizeOf(bytes) {
   return null;
 }
 
-/** A browser draws the first frame whole, though it is larger than the screen that the header says. */
+/** A browser draws the whole first frame, even if it is larger than the screen size in the header. */
 function ofGif(bytes) {
   const colours = (flags) => (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0);
   let at = 13 + colours(bytes[10]);
@@ -43,7 +43,7 @@ function ofGif(bytes) {
   return pair(Math.max(little(bytes, 6, 2), right), Math.max(little(bytes, 8, 2), bottom));
 }
 
-/** The size stands in the segment that begins the frame; what stands between segments is skipped, as browsers do. */
+/** The segment that begins the frame has the size. Bytes between segments are skipped, as browsers do. */
 function ofJpeg(bytes) {
   let at = 2;
   while (at < bytes.length) {

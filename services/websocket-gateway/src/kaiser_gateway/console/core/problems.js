@@ -3,18 +3,18 @@
 import { number } from "./format.js";
 import { isEnglish, sentence, t, word } from "./texts.js";
 
-/** What kind of problem it is, from its code. */
+/** The kind of a problem, from its code. */
 export function titleOf({ status, code }) {
   if (status === 0) return t("parts.no_connection");
   return word(code, "problem", status === 403 ? t("parts.not_allowed") : t("parts.the_request_failed"));
 }
 
-/** What must be true of the field that is wrong: "at least 60"; "" where only the server's text says it. */
+/** The rule that a field broke: "at least 60"; "" if only the server's text has it. */
 export const ruleText = ({ rule, limit }) =>
   sentence(rule, "violation", { limit: typeof limit === "number" ? number(limit) : limit }) ?? "";
 
-/** What people read of a problem. The server's text where it is in their language, or has no code, so it is not the
- *  server's: the console's own. */
+/** The text of a problem: `detail` in English, or if there is no code, because the console then wrote it itself; else the
+ *  sentence of its code. */
 export function problemText(problem, detail) {
   if (isEnglish() || problem.code === null || problem.code === undefined) return detail;
   return [titleOf(problem), ruleText(problem)].filter(Boolean).join(" ");

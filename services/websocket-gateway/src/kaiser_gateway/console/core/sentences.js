@@ -3,10 +3,10 @@
 import { duration, number } from "./format.js";
 import { isEnglish, sentence, t, word } from "./texts.js";
 
-/** What an alarm is about, in words: device_offline → "device offline". */
+/** The kind of an alarm in words: device_offline → "device offline". */
 export const kindText = (kind) => word(kind, "alarm_kind", kind.replaceAll("_", " "));
 
-/** An alarm in one sentence. The server's own text where the kind is unknown, or where it has no facts and English is read. */
+/** An alarm in one sentence. The server's own text if the kind is unknown, or if facts are missing and the language is English. */
 export function alarmText(alarm) {
   const { kind, source, message, facts = {} } = alarm;
   const said = sentence(kind, "alarm_text", { ...common(alarm), ...inWords(facts), source, severity: word(source), target: targetOf(alarm) });
@@ -21,8 +21,8 @@ export function systemEventText({ event, message, details = {}, ...data }) {
   return said === null ? message : said + tail(details);
 }
 
-/** Why a command did not succeed, from how far it came; a device's own words stay. null: the server's text alone says it,
- *  or is in the language of the console. */
+/** The reason why a command did not succeed, from how far it came; a device's own words stay. null: show the server's
+ *  text, which alone has the reason, or is in the language of the console. */
 export function commandReason({ state, sent_at: sentAt, message }) {
   if (isEnglish()) return null;
   if (state === "failed") return message || t("sentences.the_device_refused");
@@ -33,7 +33,7 @@ export function commandReason({ state, sent_at: sentAt, message }) {
 /** Fields that alarms and events have. */
 const common = ({ esp_id: device, gpio, sensor_type: sensor, message }) => ({ device, gpio, sensor, message });
 
-/** What a stop, or an alert, is about. */
+/** The target of a stop or an alert. */
 function targetOf({ esp_id: device, gpio, source = "" }) {
   if (!device) return t("emergency.everything");
   const pin = gpio ?? /^[^/]+\/(\d+)$/.exec(source)?.[1];
@@ -61,5 +61,5 @@ const inWords = (facts) => Object.fromEntries(Object.entries(facts)
 
 const withUnit = (value, unit) => `${number(value)} ${unit ?? ""}`.trim();
 
-/** What a person or a device said of it; and why, where the server's English is read. */
+/** The note of a person or a device; in English also the reason in the server's words. */
 const tail = ({ note, reason }) => [note, isEnglish() && reason].filter(Boolean).map((text) => `: ${text}`).join("");

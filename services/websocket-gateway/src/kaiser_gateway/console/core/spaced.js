@@ -1,7 +1,7 @@
 /** Limits how often events set off a task. */
 
-/** How long to wait before asking again what failed so often in a row: doubled from 2 s to a minute, and not the same for
- * all who ask. `draw`: a number from 0 to 1. */
+/** How long to wait before the next try after so many failures in a row: doubled from 2 s to a minute, and spread, so
+ * that clients do not ask together. `draw`: a number from 0 to 1. */
 export const againAfterMs = (failures, draw) => Math.min(2000 * 2 ** (failures - 1), 60_000) * (0.75 + draw / 2);
 
 /**

@@ -48,8 +48,8 @@ export const word = (value, of = null, otherwise = value) => texts[of === null ?
 /** Whether the server's own texts, which are English, are in the language of the console. */
 export const isEnglish = () => language === "en";
 
-/** The sentence of the catalogue about something that the API names, with its values; null where there is none, or where
- *  a value is missing, as in what an older server has written. */
+/** The sentence of the catalogue about something that the API names, with its values; null if there is none, or if a
+ *  value is missing, as in a message of an older server. */
 export function sentence(value, of, values) {
   const text = texts[`word.${of}.${value}`];
   if (text === undefined) return null;

@@ -32,7 +32,7 @@ export function DryRun({ rule, url }) {
     ${result && html`<${Result} ...${{ result, rule, directory }} />`}`;
 }
 
-/** `rule`: the one that was tried; its actions are said as they are everywhere, where English is not read. */
+/** `rule`: the one that was tried; in other languages than English its actions are worded as on other pages. */
 export const Result = ({ result, rule, directory }) => html`
   <div class="dry-run" role="status">
     <p>

@@ -56,7 +56,7 @@ export function LiveLog() {
     </div>`;
 }
 
-/** Whether an event fits what stands in the fields, also while it is being typed. */
+/** Whether an event fits the texts of the fields, also during typing. */
 const isTyped = ({ device, topic }, { data }, directory) =>
   (!device || isCalled(device, data.esp_id, directory.devices.get(data.esp_id)?.name))
   && (!topic || !isTopicFilter(topic) || topicMatches(topic, data.topic));
@@ -99,7 +99,7 @@ function KnownDevices() {
     </datalist>`;
 }
 
-/** The page narrows its list while somebody types; the server does once the text is whole: at Enter, or when the field is left. */
+/** The page filters its list during typing; the server filters at Enter, or when the field is left. */
 function Filters({ filters, typed, isNarrow, directory, onChange, onType }) {
   const isWrong = typed.topic !== "" && !isTopicFilter(typed.topic);
 

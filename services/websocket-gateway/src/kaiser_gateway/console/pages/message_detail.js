@@ -102,7 +102,7 @@ function Picture({ message }) {
   return html`<canvas class="picture" ref=${canvas} role="img" aria-label=${t("message_detail.the_picture_of_the_message")}></canvas>`;
 }
 
-/** Fails where the bytes are no picture, a very large one, or no base64. */
+/** Fails if the bytes are not a picture, are a very large one, or are not base64. */
 async function pictureOf(message) {
   return bitmapOf(new Blob([bytesOf(message)], { type: message.mime }));
 }

@@ -17,7 +17,7 @@ export function PartPicker({ field, item, onChange }) {
     ? html`<${SensorPicker} ...${{ field, item, onChange }} />` : html`<${ActuatorPicker} ...${{ field, item, onChange }} />`;
 }
 
-/** The directory, read again while somebody chooses, because it has the values of when it was read. */
+/** The directory, read again at intervals during the choice, because its values are as old as its last read. */
 function useFreshDirectory() {
   const { directory } = useApp();
   useEvery(LOOK_AGAIN_EVERY_MS, () => directory.wanted(LOOK_AGAIN_EVERY_MS));

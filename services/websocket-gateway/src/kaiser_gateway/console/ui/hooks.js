@@ -29,7 +29,7 @@ const NOT_READY = 503;
  * What `load` gives: {data, problem, isLoading, reload, reloadSoon, setData}; loaded again when `inputs` change.
  * `reloadSoon` is for events, of which many may come: it asks at most once a second. What `setData` changes while an
  * answer is under way is changed in that answer too, which may be older: changes must be such as can be made twice.
- * Asked again by itself while the server says that something is not ready or busy, at growing intervals.
+ * Asks again at growing intervals while the server answers that it is busy or that something is not ready.
  */
 export function useLoaded(load, inputs) {
   const [state, setState] = useState({ data: null, problem: null, isLoading: true });

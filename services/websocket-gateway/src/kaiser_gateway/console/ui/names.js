@@ -8,7 +8,7 @@ import { useStore } from "./hooks.js";
 import { link } from "./route.js";
 import { t } from "../core/texts.js";
 
-/** The directory of names (core/names.js), read at most so long ago; empty until it is read. */
+/** The directory of names (core/names.js), at most `atMostMs` old; empty until it is read. */
 export function useDirectory(atMostMs = undefined) {
   const { directory } = useApp();
   useEffect(() => { directory.wanted(atMostMs); }, [directory]);

@@ -29,12 +29,12 @@ export function ProblemNotice({ problem, onRetry }) {
 const Wrong = ({ problem }) => html`
   ${problem.field && tx("parts.of_field", { field: html`<code>${problem.field}</code>` })} ${ruleText(problem)}`;
 
-/** A text that the server wrote, which is English: folded where another language is read, and nothing where it is English
- *  and stands there already. */
+/** A text of the server, which is English: folded in other languages; nothing in English, where the page shows it
+ *  already. */
 export const ServerText = ({ text }) => (isEnglish() || !text ? null : html`
   <details class="server-text"><summary>${t("parts.in_english")}</summary><span lang="en">${text}</span></details>`);
 
-/** The same where nothing else says it: as it is for those who read English. */
+/** The same if nothing else shows it: in English as it is. */
 export const Reason = ({ text }) => (!text ? null : isEnglish() ? html`<span class="quiet">${text}</span>` : html`<${ServerText} text=${text} />`);
 
 /** Why a message was rejected: from its code and field, with the server's text. */
