@@ -47,6 +47,10 @@ def fleet(server_folder, missing) -> Iterator[tuple[Stack, list[str]]]:
                 return rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code
 
             assert set(at_once.map(register, esp_ids)) == {201}
+            pump = {"actuator_type": "pump", "name": "Pump"}
+            rest.put("/api/v1/actuators/ESP_00000000/25", json=pump).raise_for_status()
+            refused = {path: rest.get(f"/api/v1/{path}").status_code for path in COSTLY}
+            assert set(refused.values()) == {200}, f"a flood of refusals costs nothing: {refused}"
         yield stack, esp_ids
     finally:
         if stack.is_running:

@@ -2,7 +2,7 @@
 
 import { path } from "../core/api.js";
 import { duration, number } from "../core/format.js";
-import { html, useApp, useEffect, useState } from "../ui/html.js";
+import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery } from "../ui/hooks.js";
 import { Badge, Facts, Panel, ProblemNotice, Reason } from "../ui/parts.js";
 import { SPEEDS, speedOf } from "./replay_dialog.js";
@@ -60,9 +60,9 @@ const Progress = ({ replay }) => html`
   </label>`;
 
 function Controls({ replay, control, isBusy }) {
-  const [place, setPlace] = useState(null);
+  const [wanted, setWanted] = useState({ turn: null, place: null }); // of an answered turn it is of no more interest
   const isPaused = replay.state === "paused";
-  useEffect(() => setPlace(null), [replay.turn]);
+  const place = wanted.turn === replay.turn ? wanted.place : null;
   function seek() {
     if (place !== null) control({ do: "seek", to_ms: place });
   }
@@ -78,7 +78,7 @@ function Controls({ replay, control, isBusy }) {
       </select></label>
       <label class="replay-place">${tx("replay_panel.go_to", { it: place === null ? "" : seconds(place) })}
         <input type="range" min="0" max=${replay.duration_ms} step=${STEP_MS} value=${place ?? replay.position_ms}
-          onInput=${({ currentTarget }) => setPlace(Number(currentTarget.value))} onChange=${seek} />
+          onInput=${({ currentTarget }) => setWanted({ turn: replay.turn, place: Number(currentTarget.value) })} onChange=${seek} />
       </label>
     </div>`;
 }

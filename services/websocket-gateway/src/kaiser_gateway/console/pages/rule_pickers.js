@@ -49,16 +49,16 @@ function ActuatorPicker({ field, item, onChange }) {
     </div>`;
 }
 
-/** For what is not in the list. */
+/** For what is not in the list. Told at each key: at leaving the field, the page could move under the press of a button. */
 function Typed({ summary, item, onChange, withType = false }) {
-  const typed = (name) => ({ value: item[name] ?? "", onChange: ({ target }) => onChange({ [name]: target.value.trim() || null }) });
+  const typed = (name) => ({ value: item[name] ?? "", onInput: ({ target }) => onChange({ [name]: target.value.trim() || null }) });
   return html`
     <details class="typed">
       <summary>${summary}</summary>
       <div class="field-grid">
         <${TextField} label=${t("common.device_id")} maxlength="32" ...${typed("esp_id")} />
         <${NumberField} label=${t("common.gpio")} min="0" max="48" step="1" value=${item.gpio ?? ""}
-          onChange=${({ target }) => onChange({ gpio: target.value === "" ? null : Number(target.value) })} />
+          onInput=${({ target }) => onChange({ gpio: target.value === "" ? null : Number(target.value) })} />
         ${withType && html`
           <${TextField} label=${t("common.sensor_type")} maxlength="64" ...${typed("sensor_type")} />
           <${TextField} label=${t("rule_pickers.address_if_it_has_one")} maxlength="18" ...${typed("address")} />`}
