@@ -79,6 +79,9 @@ def test_a_pump_is_switched_stopped_and_freed_from_the_command_line(terminal: Te
     assert switched["state"] == "acknowledged"
     assert state().on is True
     assert "done by the device" in terminal.run("command", esp_id, str(PUMP), "on").output
+    (unsaid,) = terminal.lines("command", esp_id, str(PUMP), "on")
+    (forever,) = terminal.lines("command", esp_id, str(PUMP), "on", "--until-further-notice")
+    assert (switched["duration_s"], unsaid["duration_s"], forever["duration_s"]) == (600, 60, 0)
 
     (stopped,) = terminal.lines("stop", esp_id, "--reason", "water on the floor", "--wait", "60s")
     assert state().on is False

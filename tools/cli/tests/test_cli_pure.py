@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from kaiser_cli import output, servers, times
+from kaiser_cli.commands.command import duration_of
 from kaiser_cli.commands.sensors import value_now
 from kaiser_cli.commands.watch import line_of
 from kaiser_cli.main import cli
@@ -72,6 +73,30 @@ def test_a_stop_or_clear_of_everything_must_be_asked_for(words: tuple[str, ...],
     shown = run(*words, folder=tmp_path)
     assert shown.exit_code == 2
     assert "--all" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "for_s", "open_end", "duration_s"),
+    [
+        ("ON", None, False, 60),
+        ("PWM", None, False, 60),
+        ("TOGGLE", None, False, 60),
+        ("ON", 600.0, False, 600),
+        ("ON", None, True, 0),
+        ("OFF", None, False, 0),
+        ("OFF", 30.0, False, 0),
+    ],
+)
+def test_what_is_switched_on_ends_after_a_minute_unless_said(what: str, for_s: float, open_end: bool, duration_s: int):
+    assert duration_of(what, for_s, open_end) == duration_s
+
+
+@pytest.mark.parametrize("options", [("--for", "0s"), ("--for", "0.4s"), ("--for", "9s", "--until-further-notice")])
+def test_on_without_an_end_is_asked_for_by_its_name_alone(options: tuple[str, ...], tmp_path: Path):
+    signed_in(tmp_path, NOWHERE, time.time() + 3600)
+    shown = run("command", "ESP_0A1B2C3D", "25", "on", *options, folder=tmp_path)
+    assert shown.exit_code == 2
+    assert "--until-further-notice" in shown.stderr
 
 
 def test_without_a_sign_in_the_command_for_it_is_named(tmp_path: Path):
