@@ -1,4 +1,4 @@
-"""What a test asks `missing` for is required in CI, so that no test is skipped there unnoticed."""
+"""CI requires each part for want of which a test is skipped, so that none is skipped there unnoticed."""
 
 import re
 from pathlib import Path

@@ -13,7 +13,7 @@ from console_texts import shown_in
 from kaiser_common.contract.alarm_kinds import ALARM_FACTS, AlarmKind
 from kaiser_common.contract.errors import ERRORS
 from kaiser_common.contract.methods.whole import METHODS
-from kaiser_common.contract.rpc import Role
+from kaiser_common.contract.rpc import GATEWAY, Role
 from kaiser_common.contract.schemas.actuator import AlertType, Command
 from kaiser_common.contract.schemas.api.actuators import CommandStateName, HistoryItem
 from kaiser_common.contract.schemas.api.devices import SYSTEM_COMMANDS
@@ -27,6 +27,7 @@ from kaiser_factory_dialect.ccu_messages import OrderWord
 from kaiser_factory_dialect.messages import ActionWord, ConnectionWord
 from kaiser_factory_dialect.steering import REQUESTS
 from kaiser_gateway.http import console_files
+from kaiser_gateway.store.access_log import AccessAction
 from pydantic import BaseModel, TypeAdapter
 
 CONSOLE = Path(console_files.FOLDER)
@@ -69,10 +70,18 @@ def values_of(model: type[BaseModel], field: str) -> set[str]:
     return set(get_args(model.model_fields[field].annotation))
 
 
-def documented_actions() -> set[str]:
-    """The audited actions that docs/audit.md lists: also those of health and the gateway, which are no rows."""
-    rows = re.findall(r"^\| [^|]+ \| [a-z-]+ \| (`[^|]+) \|$", AUDIT.read_text(), re.MULTILINE)
-    return {action for row in rows for action in re.findall(r"`(\w+)`", row)}
+def documented_actions() -> dict[str, set[str]]:
+    """The audited actions that docs/audit.md lists, by service."""
+    rows = re.findall(r"^\| [^|]+ \| ([a-z-]+) \| (`[^|]+) \|$", AUDIT.read_text(), re.MULTILINE)
+    return {service: set(re.findall(r"`(\w+)`", actions)) for service, actions in rows}
+
+
+def audited_actions() -> dict[str, set[str]]:
+    """The actions of the audit as the code states them, by service; health's, which it writes itself, as documented."""
+    found: dict[str, set[str]] = {row.service: set() for row in METHODS}
+    for row in METHODS:
+        found[row.service] |= {row.audited.action} if row.audited else set()
+    return {**found, "health": documented_actions()["health"], GATEWAY: set(get_args(AccessAction))}
 
 
 def types_of(union: Any) -> set[str]:
@@ -102,7 +111,7 @@ CALLED = {
     "action": set(get_args(ActionWord)),
     "connection": set(get_args(ConnectionWord)),
     "problem": {str(row.code.value) for row in ERRORS},
-    "audited": {row.audited.action for row in METHODS if row.audited} | documented_actions(),
+    "audited": set().union(*audited_actions().values()),
     "environment": set(get_args(EnvironmentKind)),
     "switch": set(get_args(Command)),
 }
@@ -152,6 +161,11 @@ def test_every_text_is_used_and_every_use_has_a_text(catalogues: dict[str, dict[
 def test_each_value_of_the_api_has_its_word(of: str, catalogues: dict[str, dict[str, Any]]):
     of_it = f"word.{of}."
     assert {key.removeprefix(of_it) for key in catalogues["en"] if key.startswith(of_it)} == CALLED[of]
+
+
+@pytest.mark.parametrize("service", sorted(documented_actions().keys() - {"simulator"}))
+def test_the_page_of_the_audit_lists_each_action(service: str):
+    assert documented_actions()[service] == audited_actions()[service]
 
 
 FIELDS = {"device", "gpio", "sensor", "source", "severity", "target", "message"}

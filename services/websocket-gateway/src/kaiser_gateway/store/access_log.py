@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
@@ -23,13 +23,26 @@ _NOTE_WITHIN_S = 2.0
 _NOT_NOTED: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
 
 
+AccessAction = Literal[
+    "sign_in",
+    "sign_in_refused",
+    "refresh_refused",
+    "sign_out",
+    "end_session",
+    "set_password",
+    "set_user",
+    "delete_user",
+    "clear_messages",
+]
+"""The actions in the access log; the console has a word for each, and docs/audit.md lists them."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """`action` is sign_in, sign_in_refused, refresh_refused, sign_out, end_session, set_password, set_user,
-    delete_user or clear_messages. before, after: of a changed user."""
+    """before, after: of a changed user."""
 
     actor: str
-    action: str
+    action: AccessAction
     target: str
     address: str
     detail: str = ""
