@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from kaiser_common.runtime import check_settings
+from kaiser_deploy import secret_files
+from kaiser_deploy.up import without_effect
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +21,13 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JOBS = {"nats-data", "database-roles", "migrate", "doctor"}
 RUNNING = sorted(SERVICES.keys() - JOBS)
 YAML_STYLE = "{extends: relaxed, rules: {line-length: {max: 120}, key-duplicates: enable, anchors: enable}}"
+
+
+def settings_of(service: str) -> set[str]:
+    """The settings that the program of a service reads."""
+    return {
+        f"KAISER_{name.upper()}" for one in check_settings.settings_of(f"kaiser-{service}") for name in one.model_fields
+    }
 
 
 def run(program: str, *arguments: str | Path) -> None:
@@ -88,10 +98,8 @@ def test_no_health_check_and_no_command_has_a_password_on_its_command_line():
 
 
 def test_every_secret_of_compose_yaml_is_one_that_make_secrets_makes():
-    from kaiser_deploy import secret_files
-
     files = {str(secret["file"]).rpartition("/")[2] for secret in COMPOSE["secrets"].values()}
-    assert files == set(secret_files.names())
+    assert files == {*secret_files.names(), *secret_files.GIVEN}
 
 
 def test_every_role_of_the_database_is_given_its_password():
@@ -105,7 +113,7 @@ def test_a_service_sees_its_own_secrets_only():
         extra = {
             "alarm": {"alarm-key"},
             "ingest": {"mqtt-ingest", "mqtt-sandbox"},
-            "websocket-gateway": {"admin-password", "token-secret"},
+            "websocket-gateway": {"admin-password", "token-secret", "oidc-client-secret"},
         }.get(path.name, set())
         database = set() if path.name == "ingest" else {f"database-{own}"}
         assert set(SERVICES[path.name]["secrets"]) == {f"nats-{path.name}", *database, *extra}
@@ -119,7 +127,20 @@ def test_each_setting_that_the_page_of_containers_lists_reaches_one():
     rows = re.findall(r"^\| (`KAISER_[^|]*) \|", (ROOT / "docs/containers.md").read_text(), re.MULTILINE)
     listed = {name for row in rows for name in re.findall(r"KAISER_\w+", row)}
     assert {"KAISER_ALARM_LANGUAGE", "KAISER_ALARM_CHANNEL_NETWORKS", "KAISER_TIME_ZONE"} <= listed
-    assert listed <= set(re.findall(r"\$\{(KAISER_\w+)", (ROOT / "compose.yaml").read_text()))
+    assert without_effect(dict.fromkeys(listed, ""), (ROOT / "compose.yaml").read_text()) == []
+
+
+def test_each_setting_that_is_passed_on_reaches_a_service_that_has_it():
+    for name, service in SERVICES.items():
+        passed = {key for key, value in service.get("environment", {}).items() if value is None}
+        assert passed <= settings_of(name), name
+        assert without_effect(dict.fromkeys(passed, ""), (ROOT / "compose.yaml").read_text()) == []
+
+
+def test_what_a_service_is_told_of_the_issuer_reaches_it():
+    oidc = {name for name in settings_of("websocket-gateway") if name.startswith("KAISER_OIDC_")}
+    given = SERVICES["websocket-gateway"]["environment"]
+    assert oidc - given.keys() == {"KAISER_OIDC_CLIENT_SECRET"}  # its file is given
 
 
 def test_the_dockerfile_asks_nothing_of_a_registry_but_its_base_image():

@@ -5,6 +5,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +21,7 @@ from kaiser_gateway.domain.oidc_flow import ConsoleClient, ExternalSession, Flow
 from kaiser_gateway.domain.tokens import NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.issuer import Issuer, IssuerUnreachable
 from kaiser_gateway.http.oidc_client import OidcClient
+from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.sessions import Sessions
 
 HOME = "https://kaiser.example.org/"
@@ -45,6 +47,14 @@ def test_the_address_of_the_issuer_has_all_that_pkce_and_openid_ask_for():
         "code_challenge": [challenge],
         "code_challenge_method": ["S256"],
     }
+
+
+@pytest.mark.parametrize(("content", "secret"), [("", ""), ("from the issuer\n", "from the issuer")])
+def test_an_empty_file_of_the_clients_secret_is_that_of_a_public_client(tmp_path: Path, content: str, secret: str):
+    """As `make secrets` makes it for containers."""
+    (path := tmp_path / "oidc-client-secret").write_text(content)
+    settings = GatewaySettings(oidc_issuer="https://id.example", oidc_client_id="console", oidc_client_secret_file=path)
+    assert settings.oidc_client() == ConsoleClient("console", "id.example", secret)
 
 
 def test_two_flows_share_no_value():

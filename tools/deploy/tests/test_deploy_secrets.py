@@ -21,6 +21,15 @@ def test_every_secret_is_made_once_and_no_two_are_equal(tmp_path):
     assert {name: (tmp_path / name).read_text() for name in secret_files.names()} == first
 
 
+def test_a_secret_that_somebody_else_decides_is_empty_until_it_is_filled_in(tmp_path):
+    secret_files.make(tmp_path)
+    (path,) = (tmp_path / name for name in secret_files.GIVEN)
+    assert path.read_text() == ""
+    path.write_text("from the issuer\n")
+    secret_files.make(tmp_path)
+    assert path.read_text() == "from the issuer\n"
+
+
 def test_only_the_owner_may_enter_the_folder(tmp_path):
     folder = tmp_path / "secrets"
     secret_files.make(folder)

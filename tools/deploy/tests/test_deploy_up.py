@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kaiser_deploy.up import Published, published
+from kaiser_deploy.up import Published, published, without_effect
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = (ROOT / "compose.yaml").read_text()
@@ -147,3 +147,17 @@ def test_the_standard_library_alone_is_needed(folder: Path):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": sources}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_setting_that_reaches_no_container_is_named_and_nothing_else(folder: Path, free: dict[str, str]):
+    reaching = {"KAISER_COMPAT": "1", "KAISER_OIDC_ISSUER": "https://id.example", "KAISER_AUDIT_RETENTION_DAYS": "30"}
+    ended = up(folder, free | reaching | {"KAISER_SENSOR_BATCH": "500", "KAISER_URL": "http://127.0.0.1:8000"})
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == "kaiser: KAISER_SENSOR_BATCH reaches no container, docs/containers.md says how it can\n"
+    (folder / "compose.override.yaml").write_text("services: {sensor: {environment: {KAISER_SENSOR_BATCH: null}}}\n")
+    assert up(folder, free | reaching | {"KAISER_SENSOR_BATCH": "500"}).stderr == ""
+
+
+def test_a_secret_or_an_address_that_compose_fixes_is_not_passed_on():
+    fixed = {"KAISER_OIDC_CLIENT_SECRET": "x", "KAISER_HTTP_HOST": "::", "KAISER_NATS_USER": "x"}
+    assert without_effect(fixed | {"KAISER_HTTP_PORT": "80"}, COMPOSE) == sorted(fixed)

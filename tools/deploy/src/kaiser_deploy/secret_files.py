@@ -33,9 +33,12 @@ DATABASE_USERS = (
 MQTT_USERS = ("ingest", "probe", "factory")
 OTHERS = ("mqtt-sandbox", "admin-password", "token-secret", "alarm-key", "grafana-admin")
 
+GIVEN = ("oidc-client-secret",)
+"""Secrets that somebody else decides: an empty file until it is filled in."""
+
 
 def names() -> tuple[str, ...]:
-    """Every secret's name, which is its file's."""
+    """The name of every secret that is made here, which is its file's."""
     return (
         *(f"nats-{user}" for user in BUS_USERS),
         *(f"database-{user}" for user in DATABASE_USERS),
@@ -51,6 +54,9 @@ def make(folder: Path) -> list[str]:
     made = [name for name in names() if not (folder / name).is_file()]
     for name in made:
         write(folder / name, secrets.token_urlsafe(32) + "\n")
+    for name in GIVEN:
+        if not (folder / name).exists():
+            write(folder / name, "")
     (folder / "nats").mkdir(exist_ok=True)
     write(folder / "nats" / "passwords.conf", _nats_passwords(folder, BUS_USERS))
     write(folder / "nats" / "sandbox.conf", f'sandbox_password: "{read(folder, "mqtt-sandbox")}"\n')

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,15 @@ from kaiser_common.contract.time_zones import zone_problem
 from kaiser_common.runtime import known_settings
 
 COMPOSE = Path("compose.yaml")
+OVERRIDES = (Path("compose.override.yaml"), Path("compose.override.yml"))
+"""Compose reads one of them beside it, if it is there."""
 _SERVICE = re.compile(r"^  ([a-z-]+):$")
 _PROFILE = re.compile(r"^    profiles: \[([a-z]+)\]$")
 _PORT = re.compile(r'"\$\{(KAISER_\w+_BIND):-([\d.]+)\}:\$\{(KAISER_\w+_PORT):-(\d+)\}:(\d+)"')
+_PASSED_ON = re.compile(r"\$\{(KAISER_\w+)|^ +(KAISER_\w+): *(?:#.*)?$", re.MULTILINE)
+_NAMED = re.compile(r"\bKAISER_\w+")
+_OF_THIS_MACHINE = {"KAISER_URL"}
+"""Settings of programs that people run beside the containers."""
 _ENVIRONMENT_LINE = re.compile(r"^(?:export )?(\w+)=(.*)$")
 _LOG_LINES = "20"
 _TRIES = 200
@@ -48,6 +54,10 @@ def up(arguments: Sequence[str]) -> int:
     if problem := zone_problem(environment.get("KAISER_TIME_ZONE", "")):
         raise WrongValue(f"KAISER_TIME_ZONE={problem}")
     check_ports(published(COMPOSE.read_text(), environment))
+    for name in without_effect(
+        environment, COMPOSE.read_text(), [each.read_text() for each in OVERRIDES if each.exists()]
+    ):
+        print(f"kaiser: {name} reaches no container, docs/containers.md says how it can", file=sys.stderr)
     began_empty = not _asked("ps", "--quiet")
     try:
         status = subprocess.run(
@@ -75,6 +85,14 @@ def published(compose: str, environment: Mapping[str, str]) -> list[Published]:
             found.append(Published(service, private, address, setting, environment.get(setting) or port))
     started = {name for name, profile in profiles.items() if not profile or profile in chosen}
     return [each for each in found if each.service in started]
+
+
+def without_effect(environment: Mapping[str, str], compose: str, overrides: Iterable[str] = ()) -> list[str]:
+    """The settings of Kaiser that are set here and that compose.yaml passes on to no container, unless a file that
+    overrides it names them."""
+    passed = {name for found in _PASSED_ON.findall(compose) for name in found}
+    named = {name for text in overrides for name in _NAMED.findall(text)}
+    return sorted((environment.keys() & known_settings.KNOWN) - passed - named - _OF_THIS_MACHINE)
 
 
 def check_ports(ports: Sequence[Published]) -> None:
