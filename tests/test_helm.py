@@ -299,9 +299,11 @@ def test_a_misspelt_or_impossible_value_is_refused(helm: Any, values: dict[str, 
         chart.validate_schema(values)
 
 
-def test_the_settings_that_the_chart_takes_are_those_that_programs_have():
+def test_the_chart_takes_the_settings_of_the_programs_but_no_secret_in_clear_text():
     schema = json.loads((CHART / "values.schema.json").read_text())
-    assert set(schema["properties"]["settings"]["propertyNames"]["enum"]) == KNOWN
+    in_files = {name for name in KNOWN if f"{name}_FILE" in KNOWN}
+    assert "KAISER_OIDC_CLIENT_SECRET" in in_files
+    assert set(schema["properties"]["settings"]["propertyNames"]["enum"]) == KNOWN - in_files
 
 
 def test_the_notes_say_how_to_go_on(helm: Any):

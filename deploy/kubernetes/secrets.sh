@@ -25,7 +25,7 @@ for service in sensor actuator health logic simulator factory recorder; do
     secret "kaiser-$service" "nats-$service" "database-$service"
 done
 secret kaiser-alarm nats-alarm database-alarm alarm-key
-secret kaiser-websocket-gateway nats-websocket-gateway database-gateway admin-password token-secret
+secret kaiser-websocket-gateway nats-websocket-gateway database-gateway admin-password token-secret oidc-client-secret
 secret kaiser-database database-superuser
 secret nats passwords.conf=nats/passwords.conf
 secret sandbox sandbox.conf=nats/sandbox.conf
