@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_module import called, node
+from console_module import called, node, printed
 from harness import ROOT
 from kaiser_ingest.domain.validate import Accepted, validate
 from snippets_run import compiled, formatted, interpreted, on_micropython, substituted
@@ -28,7 +28,6 @@ DEVICE = {
     "password": 'se"cret\\',
     "gpio": 4,
     "sensorType": "ds18b20",
-    "unit": "°C",
 }
 TOPIC = "kaiser/god/esp/ESP_0A1B2C3D"
 
@@ -61,7 +60,18 @@ def readings(messages: list[Any]) -> list[tuple[str, int, str, float, str]]:
     ]
 
 
-READING = ("ESP_0A1B2C3D", 4, "ds18b20", 21.5, "°C")
+UNITS = {"ds18b20": "°C", "sht31_temp": "°C", "sht31_humidity": "%", "ph": "pH", "soil_moisture": "%"}
+TELEMETRY = {
+    "ds18b20": {"DS18B20": {"Temperature": 21.5}},
+    "sht31_temp": {"SHT3X": {"Temperature": 21.5, "Humidity": 44.0, "DewPoint": 8.7}},
+    "sht31_humidity": {"SHT3X": {"Temperature": 26.1, "Humidity": 21.5, "DewPoint": 2.2}},
+    "ph": {"ANALOG": {"A1": 21.5}},
+    "soil_moisture": {"ANALOG": {"A1": 21.5}},
+}
+
+
+def reading_of(sensor_type: str) -> tuple[str, int, str, float, str]:
+    return ("ESP_0A1B2C3D", 4, sensor_type, 21.5, UNITS[sensor_type])
 
 
 def runner_of(system: str, missing: Callable[..., Any]) -> Callable[[str, Path], list[str]]:
@@ -92,14 +102,32 @@ def test_a_program_connects_and_sends_readings_and_heartbeats_that_are_taken(
         [last] = validate(topic, payload.encode(), NOW)
         assert isinstance(last, Accepted)
         messages = accepted(lines)
-        assert readings(messages) == [READING, READING]
+        assert readings(messages) == [reading_of("ds18b20")] * 2
         [beat] = [one for one in messages if hasattr(one, "heap_free")]
         assert beat.heap_free == 201_344
 
 
-def test_what_esphome_and_tasmota_publish_is_taken(program: Callable[..., str]):
-    assert readings(accepted(formatted(program("esphome"), 21.5))) == [READING]
-    assert readings(accepted(substituted(program("tasmota"), "21.5"))) == [READING]
+@pytest.mark.parametrize("system", ["arduino", "espidf", "micropython", "cpython"])
+@pytest.mark.parametrize("sensor_type", sorted(set(UNITS) - {"ds18b20"}))
+def test_the_readings_of_each_type_are_taken_with_its_unit(
+    system: str, sensor_type: str, program: Callable[..., str], missing: Callable[..., Any], tmp_path: Path
+):
+    run = runner_of(system, missing)
+    lines = run(program("micropython" if system == "cpython" else system, sensorType=sensor_type), tmp_path)
+    assert readings(accepted(lines)) == [reading_of(sensor_type)] * 2
+
+
+@pytest.mark.parametrize("sensor_type", UNITS)
+def test_what_esphome_and_tasmota_publish_is_taken(sensor_type: str, program: Callable[..., str]):
+    assert readings(accepted(formatted(program("esphome", sensorType=sensor_type), 21.5))) == [reading_of(sensor_type)]
+    sent = substituted(program("tasmota", sensorType=sensor_type), TELEMETRY[sensor_type])
+    assert readings(accepted(sent)) == [reading_of(sensor_type)]
+
+
+def test_the_types_tried_are_all_that_the_console_offers(program: Callable[..., str]):
+    program("tasmota")
+    offered = printed('const { TYPES } = await import("./core/snippets.js"); console.log(JSON.stringify(TYPES));')
+    assert {sensor_type: unit for sensor_type, _, unit, _ in offered} == UNITS
 
 
 def test_esphome_finds_its_configuration_valid(
@@ -109,7 +137,7 @@ def test_esphome_finds_its_configuration_valid(
     esphome = os.environ.get("KAISER_TEST_ESPHOME") or (str(own) if own.exists() else shutil.which("esphome"))
     if esphome is None:
         missing("esphome", f"esphome is not installed, not in {own} either")
-    for number, changes in enumerate(({}, {"user": ""})):
+    for number, changes in enumerate(({}, {"user": ""}, {"sensorType": "soil_moisture"})):
         path = tmp_path / f"kaiser{number}.yaml"
         path.write_text(program("esphome", **changes))
         done = subprocess.run([str(esphome), "config", path], capture_output=True, text=True, timeout=300, check=False)

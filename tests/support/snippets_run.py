@@ -51,10 +51,18 @@ def on_micropython(program: str, folder: Path, package: Path) -> list[str]:
     return _run(["node", str(runner), str(package), str(STAND_INS / "micropython"), str(path)])
 
 
-def substituted(program: str, value: str) -> list[str]:
-    """The messages that Tasmota publishes by the rules of a program, as lines of topic, tab, payload."""
-    found = re.findall(r"DO Publish (\S+) (\{.*?\}) ENDON", program)
-    return [f"{topic}\t{payload.replace('%value%', value)}" for topic, payload in found]
+def substituted(program: str, telemetry: dict[str, dict[str, float]]) -> list[str]:
+    """The messages that Tasmota publishes by the rules of a program at its telemetry, as lines of topic, tab, payload.
+
+    telemetry: sensor and quantity, as Tasmota has it in tele/…/SENSOR. A rule of a value that it lacks stays silent.
+    """
+    sent = []
+    for trigger, topic, payload in re.findall(r"ON (\S+) DO Publish (\S+) (\{.*?\}) ENDON", program):
+        sensor, quantity = trigger.removeprefix("Tele-").split("#")
+        value = telemetry.get(sensor, {}).get(quantity)
+        if trigger == "Time#Minute" or value is not None:
+            sent.append(f"{topic}\t{payload.replace('%value%', str(value))}")
+    return sent
 
 
 def formatted(program: str, value: float) -> list[str]:

@@ -9,18 +9,32 @@ export const SNIPPETS = [
   ["tasmota", "Tasmota (rules)", "console"],
 ];
 
+/** Sensors: [type, name, unit, where Tasmota's telemetry has its value]; a pH probe and a soil probe are analogue inputs. */
+export const TYPES = [
+  ["ds18b20", "ds18b20", "°C", "DS18B20#Temperature"],
+  ["sht31_temp", "sht31_temp", "°C", "SHT3X#Temperature"],
+  ["sht31_humidity", "sht31_humidity", "%", "SHT3X#Humidity"],
+  ["ph", "ph", "pH", "ANALOG#A1"],
+  ["soil_moisture", "soil_moisture", "%", "ANALOG#A1"],
+];
+
 const READ_EVERY_S = 10;
 const BEAT_EVERY_S = 60;
 
-/** `device`: {espId, kaiserId, broker, port, user, password, gpio, sensorType, unit}; user "" for a broker without passwords. */
+/** `device`: {espId, kaiserId, broker, port, user, password, gpio, sensorType}; sensorType: one of TYPES; user "" for a
+ *  broker without passwords. */
 export function snippet(key, device) {
   const topic = `kaiser/${device.kaiserId}/esp/${device.espId}`;
-  return MAKERS[key]({ ...device, topic, data: `${topic}/sensor/${device.gpio}/data` });
+  const [, , unit, tasmota] = TYPES.find(([type]) => type === device.sensorType);
+  return MAKERS[key]({ ...device, unit, tasmota, topic, data: `${topic}/sensor/${device.gpio}/data` });
 }
 
 /** The payload of a reading with `value` in the place of the figure; ts 0: Kaiser takes the time at which it came. */
 const payloadOf = ({ gpio, sensorType, unit }, value) =>
   `{"ts":0,"gpio":${gpio},"sensor_type":"${sensorType}","raw_value":${value},"raw_mode":true,"unit":"${unit}"}`;
+
+/** The payload as a format of printf, with the figure as its only argument. */
+const formatOf = (device) => payloadOf({ ...device, unit: device.unit.replaceAll("%", "%%") }, "%.2f");
 
 const quoted = (text) => JSON.stringify(text);
 
@@ -70,7 +84,7 @@ void loop() {
     beatAt = millis() + 1;
   }
   if (readAt == 0 || millis() - readAt >= ${READ_EVERY_S * 1000}UL) {
-    snprintf(text, sizeof text, ${quoted(payloadOf(device, "%.2f"))}, measure());
+    snprintf(text, sizeof text, ${quoted(formatOf(device))}, measure());
     mqtt.publish(DATA, text);
     readAt = millis() + 1;
   }
@@ -102,7 +116,7 @@ static void kaiser_task(void *argument) {
                      esp_timer_get_time() / 1000000, esp_get_free_heap_size());
             esp_mqtt_client_enqueue(client, HEARTBEAT, text, 0, 0, 0, true);
         }
-        snprintf(text, sizeof text, ${quoted(payloadOf(device, "%.2f"))}, measure());
+        snprintf(text, sizeof text, ${quoted(formatOf(device))}, measure());
         esp_mqtt_client_enqueue(client, DATA, text, 0, 1, 0, true);
         vTaskDelay(pdMS_TO_TICKS(${READ_EVERY_S * 1000}));
     }
@@ -219,12 +233,12 @@ sensor:
             topic: ${quoted(device.data)}
             qos: 1
             payload: !lambda |-
-              return str_sprintf(${quoted(payloadOf(device, "%.2f"))}, x);
+              return str_sprintf(${quoted(formatOf(device))}, x);
 `,
 
   tasmota: (device) => `Backlog MqttHost ${device.broker}; MqttPort ${device.port}; MqttClient ${device.espId}
 ${device.user ? `Backlog MqttUser ${device.user}; MqttPassword ${device.password || "the device's password"}
-` : ""}Rule1 ON Tele-${device.sensorType.toUpperCase()}#Temperature DO Publish ${device.data} ${payloadOf(device, "%value%")} ENDON ON Time#Minute DO Publish ${device.topic}/system/heartbeat {"uptime":0} ENDON
+` : ""}Rule1 ON Tele-${device.tasmota} DO Publish ${device.data} ${payloadOf(device, "%value%")} ENDON ON Time#Minute DO Publish ${device.topic}/system/heartbeat {"uptime":0} ENDON
 Rule1 1
 TelePeriod ${READ_EVERY_S}
 `,

@@ -1,6 +1,6 @@
 /** A program for a device, filled in: for five systems, to be copied. */
 
-import { SNIPPETS, snippet } from "../core/snippets.js";
+import { SNIPPETS, TYPES, snippet } from "../core/snippets.js";
 import { Field, NumberField, SelectField } from "../ui/form.js";
 import { html, useState } from "../ui/html.js";
 import { QrCode } from "../ui/qr.js";
@@ -8,8 +8,6 @@ import { CopyButton } from "../ui/copy.js";
 import { t } from "../core/texts.js";
 
 const BROKER_KEY = "kaiser.broker";
-const TYPES = [["ds18b20", "ds18b20", "°C"], ["sht31_temp", "sht31_temp", "°C"], ["sht31_humidity", "sht31_humidity", "%"],
-  ["ph", "ph", "pH"], ["soil_moisture", "soil_moisture", "%"]];
 
 export function ConnectProgram({ device }) {
   const [system, setSystem] = useState(SNIPPETS[0][0]);
@@ -22,8 +20,7 @@ export function ConnectProgram({ device }) {
   };
   const typed = (name) => ({ value: settings[name], onInput: ({ target }) => change(name, target.value.trim()) });
   const figure = (name) => ({ value: settings[name], onInput: ({ target }) => change(name, Number(target.value)) });
-  const [sensorType, , unit] = TYPES.find(([type]) => type === settings.type);
-  const text = snippet(system, { espId: device.esp_id, kaiserId: device.kaiser_id, sensorType, unit, ...settings });
+  const text = snippet(system, { espId: device.esp_id, kaiserId: device.kaiser_id, sensorType: settings.type, ...settings });
   return html`
     <div class="field-grid">
       <${Field} label=${t("connect_program.broker_address")} hint=${t("connect_program.as_the_device_reaches_it")}><input ...${typed("broker")} maxlength="253" /><//>
