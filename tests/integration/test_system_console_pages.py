@@ -9,6 +9,7 @@ from typing import Any
 from browser import Person
 from devices import heartbeat, new_id, now_ms, of_device
 from harness import Message, Stack, reading, wait_until
+from listening import listening
 from playwright.sync_api import Locator, Route, expect
 from snippets_run import interpreted
 
@@ -129,15 +130,18 @@ def test_a_calibration_that_is_typed_in_is_in_force(operator: Person, console_st
     expect(operator.page.get_by_role("alert")).to_contain_text("A field is not as expected.")
 
 
-def test_a_command_is_confirmed_and_followed_to_its_end(operator: Person, mock: str):
+def test_a_command_is_confirmed_and_followed_to_its_end(operator: Person, mock: str, console_stack: Stack):
     operator.open("actuators").page.get_by_label("Search name, zone, device or type").fill(mock)
     row = operator.row(mock)
     expect(row).to_contain_text("off")
     row.get_by_role("button", name="On…").click()
     expect(operator.dialog()).to_contain_text("The device moves something real.")
     operator.dialog().get_by_label("Reason").fill("watering")
-    operator.dialog().get_by_role("button", name="Send ON").click()
-    expect(row).to_contain_text("acknowledged")
+    with listening(console_stack, f"kaiser/god/esp/{mock}/actuator/25/command") as heard:
+        operator.dialog().get_by_role("button", name="Send ON").click()
+        expect(row).to_contain_text("acknowledged")
+        [(_, command)] = wait_until(lambda: heard, "the device heard the command")
+    assert (command["command"], command["duration"]) == ("ON", 60), "nothing is on for ever unless somebody says so"
     expect(row.locator(".badge").first).to_contain_text("on")
     row.get_by_role("link").first.click()
     history = operator.page.locator(".panel", has_text="History, last 7 days")
@@ -479,7 +483,7 @@ def test_a_device_is_followed_both_ways_and_a_rejected_message_is_corrected_and_
         assert ("warm" in entry["before"]["payload"], "19.25" in entry["after"]["payload"]) == (True, True)
 
 
-def test_a_rule_is_nested_turned_off_and_removed(operator: Person, console_stack: Stack):
+def test_a_rule_is_nested_turned_off_and_removed(operator: Person, console_stack: Stack, mock: str):
     [esp_id] = console_stack.register(1)
     name = f"Watering {esp_id}"
     condition = {"type": "sensor_threshold", "esp_id": esp_id, "gpio": 4, "operator": "between", "min": 10, "max": 20}
@@ -495,11 +499,18 @@ def test_a_rule_is_nested_turned_off_and_removed(operator: Person, console_stack
         inner.get_by_role("button", name="Add").click()
         inner.get_by_label("Kind").select_option("time_window")
         inner.get_by_label("Mon").check()
+        actions = operator.page.get_by_role("group", name="do this")
+        actions.get_by_role("button", name="Add").click()
+        pump = f"Pump {mock[-4:]}"
+        actions.get_by_role("combobox", name="Actuator").last.fill(pump)
+        operator.page.get_by_role("option", name=pump).click()
         operator.button("Save").click()
         operator.says(f"{name} is saved.")
         saved = rest.get(f"/api/v1/logic/rules/{created['rule_id']}").json()
         window = saved["conditions"][1]["conditions"][0]
         assert (saved["conditions"][0]["min"], saved["actions"][0]["duration_s"]) == (10, 60)
+        added = saved["actions"][1]
+        assert (added["esp_id"], added["command"], added["duration_s"]) == (mock, "ON", 60), "it ends by itself"
         assert (window["type"], window["start"], window["days_of_week"]) == ("time_window", "06:00", [0])
     operator.open("rules").button(f"Turn off {name}").click()
     expect(operator.button(f"Turn on {name}")).to_be_visible()
