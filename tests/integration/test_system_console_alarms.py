@@ -82,8 +82,13 @@ def test_a_limit_is_set_in_three_clicks_from_the_sensor_s_chart(operator: Person
     operator.dialog().get_by_role("button", name="Save").click()
     expect(operator.dialog()).to_have_count(0)
     assert operator.counted() == (3, 1)
+    house, place = f"House {esp_id[-8:]}", f"East {esp_id[-8:]}"
+    with console_stack.sign_in() as rest:
+        rest.patch(f"/api/v1/esp/devices/{esp_id}", json={"name": house}).raise_for_status()
+        rest.patch(f"/api/v1/sensors/{esp_id}/4/ds18b20", json={"name": place}).raise_for_status()
     console_stack.publish([reading(esp_id, 4, now_ms(), 31.5)])
-    expect(operator.open("alarms").row(esp_id).filter(has_text="over hi 30")).to_contain_text("raised")
+    operator.open("alarms").page.reload()
+    expect(operator.row(f"{place} of {house} is 31.5 °C, over hi 30")).to_contain_text("raised")
 
 
 def test_a_critical_notification_of_a_rule_is_a_toast_a_badge_a_tone_and_a_line_of_the_log_with_its_severity(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_module import called, node
+from console_module import called, node, printed
 
 pytestmark = pytest.mark.servers  # they start node
 
@@ -99,6 +99,52 @@ def check(request: pytest.FixtureRequest, missing: Callable[..., Any], tmp_path:
 
 def test_an_alarm_is_a_sentence_of_its_kind_and_facts(check):
     check("alarmText", [[alarm] for alarm, *_ in ALARMS], ALARMS)
+
+
+NAMED = {
+    "devices": [{"esp_id": "ESP_A", "name": "Greenhouse 1"}, {"esp_id": "ESP_B", "name": None}],
+    "sensors": [
+        {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ds18b20", "address": "", "name": "East air"},
+        {"esp_id": "ESP_B", "gpio": 4, "sensor_type": "ds18b20", "address": "", "name": None},
+    ],
+    "actuators": [],
+}
+CALLED = [
+    (BEYOND, "East air of Greenhouse 1 is 41.5 °C, over hi_hi 40 °C",
+     "East air von Greenhouse 1 ist 41,5 °C, über der kritischen Grenze 40 °C"),
+    ({**BEYOND, "esp_id": "ESP_B"}, "ds18b20 of ESP_B is 41.5 °C, over hi_hi 40 °C",
+     "ds18b20 von ESP_B ist 41,5 °C, über der kritischen Grenze 40 °C"),
+    ({**BEYOND, "gpio": 5}, "ds18b20 of Greenhouse 1 is 41.5 °C, over hi_hi 40 °C",
+     "ds18b20 von Greenhouse 1 ist 41,5 °C, über der kritischen Grenze 40 °C"),
+    (STOPPED, "emergency stop in force: gpio 25 of Greenhouse 1: Wasser im Keller",
+     "Not-Halt wirksam: GPIO 25 von Greenhouse 1: Wasser im Keller"),
+]  # fmt: skip
+_WITH_NAMES = """
+await (await import("./core/texts.js")).openTexts({ getItem: () => given.language }, [], {});
+const { toDirectory } = await import("./core/names.js");
+const { alarmText, systemEventText } = await import("./core/sentences.js");
+const { summary } = await import("./core/summaries.js");
+const { toastOf } = await import("./core/alarms.js");
+const directory = toDirectory(given.overview);
+const said = given.alarms.map((alarm) => alarmText(alarm, directory));
+const [alarm] = given.alarms;
+const line = summary({ type: "alarm", data: { ...alarm, what: "raised", severity: "critical" } }, directory);
+const toast = toastOf([alarm], directory).text;
+console.log(JSON.stringify({ said, event: systemEventText(given.event, directory), line, toast }));
+"""
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_sentence_calls_devices_and_sensors_by_their_names(language: str, missing: Callable[..., Any]):
+    if node() is None:
+        missing("node", "node is not installed")
+    alarms = [alarm for alarm, *_ in CALLED]
+    found = printed(_WITH_NAMES, language=language, overview=NAMED, alarms=alarms, event=REBOOTED)
+    expected = [case[1 if language == "en" else 2] for case in CALLED]
+    assert found["said"] == expected
+    assert found["event"].startswith("Greenhouse 1 ")
+    assert expected[0] in found["line"]
+    assert expected[0] in found["toast"]
 
 
 def test_a_system_event_is_a_sentence_of_its_name_and_details(check):

@@ -33,7 +33,7 @@ const sound = openSound(localStorage);
 
 /** Every page shows alarms that began. */
 function onAlarms(begun) {
-  const { text, kind } = toastOf(begun);
+  const { text, kind } = toastOf(begun, app.directory.current.get());
   toasts.say(text, kind);
   sound.play();
 }

@@ -50,10 +50,10 @@ export function openAlarms({ api, feed, onBegun }) {
   return { current, reload };
 }
 
-/** What a toast says of alarms that began together. */
-export function toastOf(alarms) {
+/** What a toast says of alarms that began together, with the names of the directory where it has them. */
+export function toastOf(alarms, directory = undefined) {
   const [first] = alarms;
-  const text = t("alarms.alarm", { message: alarmText(first) });
+  const text = t("alarms.alarm", { message: alarmText(first, directory) });
   return {
     text: alarms.length > 1 ? t("alarms.and_more", { text, it: alarms.length - 1 }) : text,
     kind: alarms.some(({ severity }) => severity === "critical") ? "bad" : "warn",

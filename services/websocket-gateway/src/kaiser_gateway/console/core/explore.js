@@ -1,7 +1,7 @@
 /** What the page Explore shows, as it stands in its address, and as a file; pure. */
 
 import { sensorName } from "./names.js";
-import { sensorKey } from "./overview.js";
+import { sensorKey } from "./keys.js";
 import { alarmText } from "./sentences.js";
 import { dateTime } from "./times.js";
 import { t, word } from "./texts.js";
@@ -50,10 +50,10 @@ export const shifted = (points, byMs) => points.map((point) => ({ ...point, ts: 
  * What happened in a time, {marks, left, areAll}: [{ts, kind, text, until}], oldest first, and how many of what is given
  * are left out. `until` (ms): of what lasted, null for a moment. What began before the time shown stands at its start, and
  * is kept, up to MOST_BEFORE; of the rest the newest are. `spans` of alarms and `starts` of services as the API has them;
- * `histories`: [{name, items}] of actuators; `areAll`: whether the API has no more.
+ * `histories`: [{name, items}] of actuators; `areAll`: whether the API has no more; `directory`: names for the texts.
  */
-export function marksOf({ spans = [], histories = [], starts = [], areAll = true }, [fromMs, toMs]) {
-  const lasted = spans.map((span) => ofSpan(span, fromMs, toMs)).filter(({ ts, until }) => ts <= toMs && until >= fromMs);
+export function marksOf({ spans = [], histories = [], starts = [], areAll = true, directory }, [fromMs, toMs]) {
+  const lasted = spans.map((span) => ofSpan(span, directory, fromMs, toMs)).filter(({ ts, until }) => ts <= toMs && until >= fromMs);
   const moments = [...histories.flatMap(ofHistory), ...ofStarts(starts)].filter(({ ts }) => ts >= fromMs && ts <= toMs);
   const found = [...lasted, ...moments].sort((one, other) => one.ts - other.ts);
   const before = found.filter(({ ts }) => ts === fromMs).slice(-MOST_BEFORE);
@@ -62,9 +62,9 @@ export function marksOf({ spans = [], histories = [], starts = [], areAll = true
 }
 
 /** A time in which the condition of an alarm held; one that began before the chart begins with it. */
-function ofSpan(span, fromMs, toMs) {
+function ofSpan(span, directory, fromMs, toMs) {
   const { kind, severity, begun_at: begun, ended_at: ended } = span;
-  const said = `${word(severity)}: ${alarmText(span)}`;
+  const said = `${word(severity)}: ${alarmText(span, directory)}`;
   const text = ended === null ? t("explore.still_stands", { message: said }) : t("explore.from_until", { message: said, end: dateTime(ended) });
   return {
     ts: Math.max(begun, fromMs),

@@ -1,7 +1,7 @@
 /** Names of devices, sensors, actuators and zones, in place of ids and gpios; pure. */
 
 import { actuatorState, isStateKnown, lastKnown, lastReported, sensorValue } from "./format.js";
-import { sensorKey } from "./overview.js";
+import { sensorKey } from "./keys.js";
 import { t, word } from "./texts.js";
 
 export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], zoneNames: new Map(), isLoaded: false };
@@ -78,6 +78,12 @@ export function sensorOf({ sensors }, { esp_id: espId, gpio, sensor_type: type, 
     && (!type || one.sensor_type === type) && (!address || one.address === address));
   return fit.length === 1 ? fit[0] : null;
 }
+
+/** What a sentence calls the device and the sensor of an alarm or event: by their configured names, else id and type. */
+export const calledIn = (directory, { esp_id: espId, gpio, sensor_type: type, address }) => ({
+  device: espId && deviceName(directory, espId),
+  sensor: (type && sensorOf(directory, { esp_id: espId, gpio, sensor_type: type, address })?.name) || type,
+});
 
 /** A sensor in one text: "East air (north, Greenhouse 1)". */
 export const sensorText = (directory, sensor) =>

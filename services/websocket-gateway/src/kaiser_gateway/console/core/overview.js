@@ -1,14 +1,13 @@
 /** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
 
 import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
+import { sensorKey } from "./keys.js";
 import { filterParts } from "./list_filters.js";
 import { alarmText, kindText } from "./sentences.js";
 import { t } from "./texts.js";
 
 const BAD = new Set(["bad", "error"]);
 const NONE = new Map();
-
-export const sensorKey = ({ esp_id: espId, gpio, sensor_type: type, address = "" }) => `${espId}/${gpio}/${type}/${address}`;
 
 /** The overview after a batch of events; the same object where nothing of it changed. */
 export function withEvents(overview, batch) {
@@ -96,13 +95,13 @@ function limitsBeyond(alarms) {
 const SHOWN_BY_STATE = new Set(["device_offline", "sensor_silent", "sensor_fault", "stop_in_force"]);
 const COMMAND_FAILED = "command_failed";
 
-/** What went wrong with an actuator's last command, by "esp_id/gpio". */
-const failedCommands = (alarms) => new Map(
-  alarms.filter(({ kind }) => kind === COMMAND_FAILED).map((alarm) => [`${alarm.esp_id}/${alarm.gpio}`, alarmText(alarm)]));
+/** What went wrong with an actuator's last command, by "esp_id/gpio". `directory`: has the names of its devices. */
+const failedCommands = (alarms, directory) => new Map(
+  alarms.filter(({ kind }) => kind === COMMAND_FAILED).map((alarm) => [`${alarm.esp_id}/${alarm.gpio}`, alarmText(alarm, directory)]));
 
 /** Zones with their devices, sensors and actuators; what has trouble is in front, else by position and name. */
 export function zonesOf({ devices, sensors, actuators, alarms = [], zones: listed = [] }, nowMs) {
-  const failed = failedCommands(alarms);
+  const failed = failedCommands(alarms, { devices: new Map(devices.map((one) => [one.esp_id, one])), sensors: NONE });
   const zoneOf = new Map(devices.map((device) => [device.esp_id, device.zone_id ?? ""]));
   const zones = new Map();
   const known = new Map(listed.map((one) => [one.zone_id, one]));

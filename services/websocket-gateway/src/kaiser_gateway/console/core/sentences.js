@@ -1,23 +1,28 @@
 /** Alarms and system events in sentences of the catalogue: from their kind or name, their fields and their facts; pure. */
 
 import { duration, number } from "./format.js";
+import { EMPTY, calledIn } from "./names.js";
 import { isEnglish, sentence, t, word } from "./texts.js";
 
 /** The kind of an alarm in words: device_offline → "device offline". */
 export const kindText = (kind) => word(kind, "alarm_kind", kind.replaceAll("_", " "));
 
-/** An alarm in one sentence. The server's own text if the kind is unknown, or if facts are missing and the language is English. */
-export function alarmText(alarm) {
+/**
+ * An alarm in one sentence, with the directory's names (names.js) if it has them. The server's own text if the kind is unknown, or if
+ * facts are missing and the language is English.
+ */
+export function alarmText(alarm, directory = EMPTY) {
   const { kind, source, message, facts = {} } = alarm;
-  const said = sentence(kind, "alarm_text", { ...common(alarm), ...inWords(facts), source, severity: word(source), target: targetOf(alarm) });
+  const said = sentence(kind, "alarm_text", { ...common(alarm, directory), ...inWords(facts), source, severity: word(source), target: targetOf(alarm, directory) });
   if (said !== null) return said + tail(facts);
   if (isEnglish() || word(kind, "alarm_kind", null) === null) return message;
   return source ? `${kindText(kind)}: ${source}` : kindText(kind);
 }
 
 /** A system event in one sentence, likewise. */
-export function systemEventText({ event, message, details = {}, ...data }) {
-  const said = sentence(event, "system_event", { ...common({ ...data, ...details, message }), ...inWords(details), target: targetOf({ ...data, ...details }) });
+export function systemEventText({ event, message, details = {}, ...data }, directory = EMPTY) {
+  const about = { ...data, ...details };
+  const said = sentence(event, "system_event", { ...common({ ...about, message }, directory), ...inWords(details), target: targetOf(about, directory) });
   return said === null ? message : said + tail(details);
 }
 
@@ -31,12 +36,13 @@ export function commandReason({ state, sent_at: sentAt, message }) {
 }
 
 /** Fields that alarms and events have. */
-const common = ({ esp_id: device, gpio, sensor_type: sensor, message }) => ({ device, gpio, sensor, message });
+const common = ({ gpio, message, ...about }, directory) => ({ ...calledIn(directory, { gpio, ...about }), gpio, message });
 
 /** The target of a stop or an alert. */
-function targetOf({ esp_id: device, gpio, source = "" }) {
-  if (!device) return t("emergency.everything");
+function targetOf({ esp_id: espId, gpio, source = "" }, directory) {
+  if (!espId) return t("emergency.everything");
   const pin = gpio ?? /^[^/]+\/(\d+)$/.exec(source)?.[1];
+  const { device } = calledIn(directory, { esp_id: espId });
   return pin === undefined || pin === null ? device : t("common.gpio_of", { gpio: pin, device });
 }
 

@@ -15,8 +15,8 @@ const SUMMARIES = {
   config_response: (data) => t("format.configuration", { status: word(data.status, "push"), it: isEnglish() ? data.message ?? "" : "" }),
   zone_assignment: (data) => t("format.zone", { zone_id: orNone(data.zone_id), status: word(data.status, "push") }),
   logic_execution: (data) => t("format.rule", { rule_name: data.rule_name, it: data.success ? t("common.done") : (isEnglish() && data.reason) || (data.outcome ? word(data.outcome) : t("format.not_done")) }),
-  system_event: (data) => severe(data) + systemEventText(data),
-  alarm: (data) => t("format.alarm", { severity: word(data.severity), it: word(data.what.replace("_", " ")), it2: data.by ? t("common.by_2", { by: data.by }) : "", message: alarmText(data) }),
+  system_event: (data, directory) => severe(data) + systemEventText(data, directory),
+  alarm: (data, directory) => t("format.alarm", { severity: word(data.severity), it: word(data.what.replace("_", " ")), it2: data.by ? t("common.by_2", { by: data.by }) : "", message: alarmText(data, directory) }),
   factory_module: (data) => `${data.type ?? data.kind} ${data.serial}: ${word(data.availability, "availability")}${data.action ? `, ${data.action.command ?? "?"} ${word(data.action.state, "action")}` : ""}`,
   factory_order: (data) => t("format.order_step_of", { it: data.type ?? "?", state: word(data.state, "order"), steps_done: data.steps_done, steps_total: data.steps_total }),
   factory_stock: (data) => t("format.store_pieces", { hbw: data.hbw, n: data.bays.filter(({ type }) => type).length }),
@@ -25,5 +25,5 @@ const SUMMARIES = {
   factory_environment: (data) => t("format.environment_is_in_force", { env: data.env, kind: word(data.kind, "environment") }),
 };
 
-/** An event in one line. */
-export const summary = (event) => SUMMARIES[event.type]?.(event.data) ?? event.type;
+/** An event in one line, with the names of the directory (names.js) where it has them. */
+export const summary = (event, directory = undefined) => SUMMARIES[event.type]?.(event.data, directory) ?? event.type;

@@ -7,6 +7,7 @@ import { Dialog } from "../ui/dialog.js";
 import { Form, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
 import { Facts, ListState, ServerText } from "../ui/parts.js";
 import { when } from "../ui/time.js";
 import { t, tx, word } from "../core/texts.js";
@@ -18,9 +19,10 @@ const LIMITS = ["hi_hi", "hi", "lo", "lo_lo"];
 export function AlarmDialog({ alarm, onClose }) {
   const { api } = useApp();
   const loaded = useLoaded(() => api.get(path`/api/v1/alarms/${alarm.alarm_id}`), [alarm.alarm_id]);
+  const directory = useDirectory();
   const steps = loaded.data?.steps ?? [];
   return html`
-    <${Dialog} title=${alarmText(alarm)} onClose=${onClose} wide>
+    <${Dialog} title=${alarmText(alarm, directory)} onClose=${onClose} wide>
       <${Facts} facts=${[
         [t("common.kind"), html`${kindText(alarm.kind)} <span class="quiet">${alarm.kind}</span>`],
         [t("alarm_parts.source"), alarm.source || "Kaiser"],
@@ -41,6 +43,7 @@ export function AlarmDialog({ alarm, onClose }) {
 
 export function ShelveDialog({ alarm, onDone, onClose }) {
   const { api, alarms } = useApp();
+  const directory = useDirectory();
   const [shelve, state] = useAction(async ({ for_s: forS, note }) => {
     await api.post(path`/api/v1/alarms/${alarm.alarm_id}/shelve`, { for_s: Number(forS), note: note ?? "" });
     alarms.reload();
@@ -49,7 +52,7 @@ export function ShelveDialog({ alarm, onDone, onClose }) {
   });
   return html`
     <${Dialog} title=${t("alarm_parts.shelve_this_alarm")} onClose=${onClose}>
-      <p>${alarmText(alarm)}</p>
+      <p>${alarmText(alarm, directory)}</p>
       <${Form} onSubmit=${shelve} submit=${t("alarm_parts.shelve")} state=${state}>
         <${SelectField} label=${t("alarm_parts.silent_for")} name="for_s" options=${SPANS} />
         <${TextField} label=${t("alarm_parts.why_may_be_left_empty")} name="note" maxlength="500" />

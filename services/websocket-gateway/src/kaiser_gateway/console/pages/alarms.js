@@ -59,7 +59,7 @@ export function Alarms({ parts }) {
     <${ListState} loaded=${loaded} count=${items.length} empty=${emptyText(narrowing)} />
     <${Table} label=${t("alarms.alarms_newest_first")} rows=${items} keyOf=${(alarm) => alarm.alarm_id} groupOrder="rows"
       groupOf=${isGrouped(filters) ? ({ esp_id: espId }) => zoneOfDevice(directory, espId) : null}
-      columns=${columns({ now, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
+      columns=${columns({ now, directory, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${AlarmDialog} alarm=${chosen} onClose=${() => setChosen(null)} />`}
     ${shelving && html`<${ShelveDialog} alarm=${shelving} onDone=${loaded.reload} onClose=${() => setShelving(null)} />`}`;
@@ -73,11 +73,11 @@ const Narrowed = ({ filters, change }) => html`
         ${name === "kind" ? kindText(value) : value} <span aria-hidden="true">✕</span></button>`)}
   </div>`;
 
-const columns = ({ now, reload, choose, shelve, may }) => [
+const columns = ({ now, directory, reload, choose, shelve, may }) => [
   { name: t("common.severity"), cell: ({ severity }) => html`<${Badge} kind=${KINDS[severity]}>${word(severity)}<//>` },
   {
     name: t("common.what"),
-    cell: (alarm) => html`${alarmText(alarm)}<span class="quiet block">${kindText(alarm.kind)}${alarm.times > 1 ? t("alarms.times", { times: alarm.times }) : ""}</span>`,
+    cell: (alarm) => html`${alarmText(alarm, directory)}<span class="quiet block">${kindText(alarm.kind)}${alarm.times > 1 ? t("alarms.times", { times: alarm.times }) : ""}</span>`,
   },
   { name: t("common.where"), cell: (alarm) => html`<${Where} alarm=${alarm} />` },
   { name: t("alarms.raised"), cell: ({ last_raised_at: at }) => html`${when(at)}<span class="quiet block">${ago(at, now)}</span>` },
@@ -86,9 +86,9 @@ const columns = ({ now, reload, choose, shelve, may }) => [
     name: t("common.do"),
     class: "actions",
     cell: (alarm) => html`
-      ${may && html`<${Acknowledge} alarm=${alarm} onDone=${reload} />`}
-      ${may && alarm.state !== "closed" && html`<${Shelve} alarm=${alarm} now=${now} shelve=${shelve} onDone=${reload} />`}
-      <button type="button" aria-label=${t("common.show_2", { message: alarmText(alarm) })} onClick=${() => choose(alarm)}>${t("common.show")}</button>`,
+      ${may && html`<${Acknowledge} alarm=${alarm} directory=${directory} onDone=${reload} />`}
+      ${may && alarm.state !== "closed" && html`<${Shelve} alarm=${alarm} directory=${directory} now=${now} shelve=${shelve} onDone=${reload} />`}
+      <button type="button" aria-label=${t("common.show_2", { message: alarmText(alarm, directory) })} onClick=${() => choose(alarm)}>${t("common.show")}</button>`,
   },
 ];
 
@@ -107,7 +107,7 @@ function State({ alarm, now }) {
     ${until > now && html`<span class="quiet block">${tx("alarms.shelved_by_until", { shelvedBy, until: when(until) })}</span>`}`;
 }
 
-function Acknowledge({ alarm, onDone }) {
+function Acknowledge({ alarm, directory, onDone }) {
   const { api, alarms } = useApp();
   const [run, { problem, isBusy }] = useAction(async () => {
     await api.post(path`/api/v1/alarms/${alarm.alarm_id}/acknowledge`, {});
@@ -116,12 +116,12 @@ function Acknowledge({ alarm, onDone }) {
   });
   if (alarm.state !== "raised" && alarm.state !== "cleared") return null;
   return html`
-    <button type="button" class="primary" disabled=${isBusy} aria-label=${t("alarms.acknowledge_2", { message: alarmText(alarm) })}
+    <button type="button" class="primary" disabled=${isBusy} aria-label=${t("alarms.acknowledge_2", { message: alarmText(alarm, directory) })}
       onClick=${() => run()}>${t("alarms.acknowledge")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }
 
-function Shelve({ alarm, now, shelve, onDone }) {
+function Shelve({ alarm, directory, now, shelve, onDone }) {
   const { api, alarms } = useApp();
   const [run, { problem, isBusy }] = useAction(async () => {
     await api.post(path`/api/v1/alarms/${alarm.alarm_id}/unshelve`, {});
@@ -129,9 +129,9 @@ function Shelve({ alarm, now, shelve, onDone }) {
     onDone();
   });
   if (!(alarm.shelved_until > now)) {
-    return html`<button type="button" aria-label=${t("alarms.shelve_2", { message: alarmText(alarm) })} onClick=${() => shelve(alarm)}>${t("alarms.shelve")}</button>`;
+    return html`<button type="button" aria-label=${t("alarms.shelve_2", { message: alarmText(alarm, directory) })} onClick=${() => shelve(alarm)}>${t("alarms.shelve")}</button>`;
   }
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${t("alarms.unshelve_2", { message: alarmText(alarm) })} onClick=${() => run()}>${t("alarms.unshelve")}</button>
+    <button type="button" disabled=${isBusy} aria-label=${t("alarms.unshelve_2", { message: alarmText(alarm, directory) })} onClick=${() => run()}>${t("alarms.unshelve")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

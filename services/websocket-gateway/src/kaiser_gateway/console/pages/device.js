@@ -9,7 +9,7 @@ import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useMemo, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
-import { ZoneField, ZoneName } from "../ui/names.js";
+import { ZoneField, ZoneName, useDirectory } from "../ui/names.js";
 import { Empty, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Chart } from "../ui/chart.js";
@@ -35,6 +35,7 @@ export function DevicePage({ espId }) {
   const [answers, setAnswers] = useState([]);
   const now = useNow();
   const device = loaded.data;
+  const directory = useDirectory();
 
   useEvents((batch) => {
     const mine = batch.filter(({ data }) => data.esp_id === espId);
@@ -62,7 +63,7 @@ export function DevicePage({ espId }) {
         <${Panel} title=${t("device.its_answer")} class="answers">
           ${answers.length === 0 && html`<${Empty}>${t("device.answers_to_sent_messages_appear")}<//>`}
           <ul>${answers.map((event) => html`
-            <li key=${event.seq}><span class="quiet">${timeOfDay(event.timestamp)}</span> ${summary(event)}</li>`)}</ul>
+            <li key=${event.seq}><span class="quiet">${timeOfDay(event.timestamp)}</span> ${summary(event, directory)}</li>`)}</ul>
         <//>
         ${session.may("operator") && html`
           <${SendPanel} device=${device} />

@@ -1,9 +1,10 @@
 /** Explore: several sensors in one chart, with the period before; its address shows the same elsewhere. */
 
 import { path } from "../core/api.js";
-import { hasNewSensor, sensorKey } from "../core/overview.js";
+import { sensorKey } from "../core/keys.js";
+import { hasNewSensor } from "../core/overview.js";
 import { LONGEST_MS, MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
-import { namesByDevice, sensorName, zonesByDevice } from "../core/names.js";
+import { namesByDevice, sensorName, toDirectory, zonesByDevice } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { dateTime, zoneName } from "../core/times.js";
 import { Chart } from "../ui/chart.js";
@@ -144,7 +145,7 @@ async function happenedTo(api, sensors, known, range) {
   ]);
   const areAll = near.length <= MOST_ACTUATORS && ![...found, starts].some(({ left_out: isLeftOut }) => isLeftOut)
     && histories.every(({ next_cursor: cursor }) => !cursor);
-  return { spans: found.flatMap(({ items }) => items), histories, starts: starts.items, areAll };
+  return { spans: found.flatMap(({ items }) => items), histories, starts: starts.items, areAll, directory: toDirectory(known) };
 }
 
 function Picker({ sensors, zones, names, chosen, onAdd }) {

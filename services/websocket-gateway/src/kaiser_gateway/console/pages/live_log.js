@@ -32,7 +32,7 @@ export function LiveLog() {
     [events, filters, typed, directory]);
 
   const draw = (event) => html`
-    <${Row} key=${event.number} event=${event} name=${deviceName(directory, event.data.esp_id)} isChosen=${event.number === chosen?.number} onChoose=${setChosen} />`;
+    <${Row} key=${event.number} event=${event} said=${summary(event, directory)} name=${deviceName(directory, event.data.esp_id)} isChosen=${event.number === chosen?.number} onChoose=${setChosen} />`;
 
   useEffect(() => {
     socket.subscribe(filters);
@@ -62,7 +62,7 @@ const isTyped = ({ device, topic }, { data }, directory) =>
   && (!topic || !isTopicFilter(topic) || topicMatches(topic, data.topic));
 
 /** Taken at the press, not at the release: meanwhile another event may have moved under the pointer. */
-function Row({ event, name, isChosen, onChoose }) {
+function Row({ event, said, name, isChosen, onChoose }) {
   const choose = () => onChoose(event);
   return html`
     <li>
@@ -70,7 +70,7 @@ function Row({ event, name, isChosen, onChoose }) {
         <span class="log-time" title=${utc(event.timestamp * 1000)}>${timeOfDay(event.timestamp)}</span>
         <${Badge} kind=${severityBadge(event) ?? KINDS[event.type]}>${word(event.type, "event")}<//>
         <span class="log-device" title=${event.data.esp_id}>${name ?? NONE}</span>
-        <span class="log-summary">${summary(event)}</span>
+        <span class="log-summary">${said}</span>
         <span class="log-topic topic">${event.data.topic}</span>
       </button>
     </li>`;

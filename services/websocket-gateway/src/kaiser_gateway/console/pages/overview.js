@@ -2,7 +2,8 @@
 
 import { lastKnown, number, sensorValue } from "../core/format.js";
 import { actuatorName, sensorName } from "../core/names.js";
-import { needsReload, sensorKey, sensorPage, sparkline, troublesOf, withEvents, zonesOf } from "../core/overview.js";
+import { sensorKey } from "../core/keys.js";
+import { needsReload, sensorPage, sparkline, troublesOf, withEvents, zonesOf } from "../core/overview.js";
 import { html, useApp, useMemo, useRef } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
 import { Badge, Empty, Head, ListState } from "../ui/parts.js";

@@ -3,7 +3,8 @@
 import { ago } from "../core/format.js";
 import { knowledgeOf, withOffline } from "../core/known.js";
 import { actuatorName, sensorName } from "../core/names.js";
-import { sensorKey, sensorPage, withEvents } from "../core/overview.js";
+import { sensorKey } from "../core/keys.js";
+import { sensorPage, withEvents } from "../core/overview.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { DeviceLink } from "../ui/names.js";

@@ -1,7 +1,7 @@
 /** Which sensor or actuator a part of a rule is about: chosen by name with its value, or typed where it has not sent yet. */
 
 import { actuatorChoices, actuatorKey, actuatorText, sensorChoices, sensorOf, sensorText } from "../core/names.js";
-import { sensorKey } from "../core/overview.js";
+import { sensorKey } from "../core/keys.js";
 import { NumberField, TextField } from "../ui/form.js";
 import { html, useApp } from "../ui/html.js";
 import { useEvery } from "../ui/hooks.js";

@@ -3,7 +3,7 @@
 import { ago } from "../core/format.js";
 import { knowledgeOf, withOffline } from "../core/known.js";
 import { sensorName } from "../core/names.js";
-import { sensorKey } from "../core/overview.js";
+import { sensorKey } from "../core/keys.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { DeviceLink, useDirectory } from "../ui/names.js";

@@ -4,7 +4,7 @@ import { ago, number, orNone } from "../core/format.js";
 import { knowledgeOf, withOffline } from "../core/known.js";
 import { allOf, asQuery, filterParts, isList } from "../core/list_filters.js";
 import { nameOfZone, sensorName, whereOf } from "../core/names.js";
-import { sensorKey } from "../core/overview.js";
+import { sensorKey } from "../core/keys.js";
 import { TypeFilter, ZoneFilter, useFilters } from "../ui/filters.js";
 import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
