@@ -302,7 +302,15 @@ def test_a_route_brings_an_alarm_to_its_channel_and_both_are_removed(
     operator.dialog().get_by_label("Works from").fill("06:00")
     operator.dialog().get_by_label("Works until").fill("22:00")
     operator.dialog().get_by_label("Sat", exact=True).check()
+    operator.dialog().get_by_label("Only if not acknowledged for: unit").select_option("min")
+    operator.dialog().get_by_label("Only if not acknowledged for: figure").fill("1.5")
+    operator.dialog().get_by_role("button", name="Again until acknowledged, every: 1 h").click()
     save(operator)
+    expect(operator.row("always")).to_contain_text("after 90 s without acknowledgement")
+    expect(operator.row("always")).to_contain_text("again every 1 h")
+    with console_stack.sign_in() as rest:
+        [route] = rest.get("/api/v1/notifications/routes").json()["items"]
+    assert (route["after_s"], route["repeat_s"]) == (90, 3600)
     expect(operator.row("always")).to_contain_text("from 06:00 to 22:00")
     expect(operator.row("always")).to_contain_text("on Sat")
     operator.button("Remove Hook").click()

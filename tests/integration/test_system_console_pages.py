@@ -407,6 +407,42 @@ def test_a_device_and_a_zone_show_what_they_have_and_a_name_changes_a_name_only(
     expect(page.get_by_role("table", name="Devices")).to_contain_text(f"House {mock[-4:]}")
 
 
+def test_spans_of_time_in_settings_have_units_and_usual_values(operator: Person, mock: str, console_stack: Stack):
+    page = operator.page
+    operator.open("actuators", mock, "25").button("Maximum run time: 10 min").click()
+    page.get_by_label("Maximum run time: figure").fill("2")
+    page.get_by_label("Maximum run time: unit").select_option("h")
+    operator.button("Save").click()
+    operator.says("Saved")
+    operator.open("devices", mock)
+    page.get_by_label("Heartbeat timeout: figure").fill("86401")
+    operator.button("Save").click()
+    assert page.get_by_label("Heartbeat timeout: figure").evaluate("one => one.validity.rangeOverflow"), "a day at most"
+    operator.button("Heartbeat timeout: 5 min").click()
+    operator.button("Save").click()
+    operator.open("sensors", mock, "4", "ds18b20").button("Alarm limits…").click()
+    operator.dialog().get_by_label("Warning over").fill("90")
+    operator.dialog().get_by_role("button", name="Outside for at least: 1 min").click()
+    operator.dialog().get_by_role("button", name="Save").click()
+    expect(operator.dialog()).to_have_count(0)
+    with console_stack.sign_in() as rest:
+
+        def stored() -> list[Any]:
+            limits = rest.get(f"/api/v1/alarms/limits/{mock}/4/ds18b20").json()["limits"]
+            return [
+                rest.get(f"/api/v1/actuators/{mock}/25").json()["max_runtime_s"],
+                rest.get(f"/api/v1/esp/devices/{mock}").json()["heartbeat_timeout_s"],
+                limits["delay_s"],
+            ]
+
+        wait_until(lambda: stored() == [7200, 300, 60], "all is stored in seconds")
+    operator.open("actuators", mock, "25").button("Maximum run time: no limit").click()
+    operator.button("Save").click()
+    with console_stack.sign_in() as rest:
+        pump = f"/api/v1/actuators/{mock}/25"
+        wait_until(lambda: rest.get(pump).json()["max_runtime_s"] == 0, "there is no limit")
+
+
 def test_a_device_is_put_into_a_zone_by_its_name_and_the_zone_is_renamed_emptied_and_removed(
     operator: Person, mock: str, console_stack: Stack
 ):

@@ -3,10 +3,13 @@
 import { path } from "../core/api.js";
 import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
+import { DurationField } from "../ui/duration.js";
 import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { t } from "../core/texts.js";
+
+const USUAL_RUNS_S = [60, 600, 3600];
 
 const DEFAULTS = {
   actuator_type: "relay", max_runtime_s: 0, min_value: 0, max_value: 1, default_pwm: 0, interlocks: [], active: true,
@@ -68,8 +71,8 @@ const Fields = ({ settings, problem }) => html`
     <${TextField} label=${t("common.type")} name="actuator_type" required maxlength="40" value=${settings.actuator_type}
       problem=${problem} hint=${t("actuator_settings.pump_valve_relay_pwm")} />
     <${TextField} label=${t("common.subzone")} name="subzone_id" maxlength="64" value=${settings.subzone_id ?? ""} problem=${problem} />
-    <${NumberField} label=${t("common.maximum_run_time_in_s")} name="max_runtime_s" min="0" max="604800" step="1" required
-      value=${settings.max_runtime_s} problem=${problem} />
+    <${DurationField} label=${t("actuator_settings.maximum_run_time")} name="max_runtime_s" usual=${USUAL_RUNS_S} zero=${t("actuator_settings.no_limit")}
+      most=${604_800} required value=${settings.max_runtime_s} problem=${problem} />
     <${NumberField} label=${t("actuator_settings.minimum_pwm_value_0_to")} name="min_value" min="0" max="1" required
       value=${settings.min_value} problem=${problem} />
     <${NumberField} label=${t("actuator_settings.maximum_pwm_value_0_to")} name="max_value" min="0" max="1" required

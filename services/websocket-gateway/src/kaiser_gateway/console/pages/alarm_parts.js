@@ -4,6 +4,7 @@ import { path } from "../core/api.js";
 import { orNone } from "../core/format.js";
 import { alarmText, kindText } from "../core/sentences.js";
 import { Dialog } from "../ui/dialog.js";
+import { DurationField } from "../ui/duration.js";
 import { Form, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
@@ -14,6 +15,7 @@ import { t, tx, word } from "../core/texts.js";
 
 const NO_LIMITS = 404;
 const SPANS = [["3600", t("alarm_parts.1_hour")], ["28800", t("alarm_parts.8_hours")], ["86400", t("common.1_day")], ["604800", t("common.7_days")]];
+const USUAL_DELAYS_S = [10, 60, 300];
 const LIMITS = ["hi_hi", "hi", "lo", "lo_lo"];
 
 export function AlarmDialog({ alarm, onClose }) {
@@ -111,7 +113,8 @@ function LimitsForm({ url, found, unit, onClose }) {
         <${NumberField} label=${t("alarm_parts.warning_under", { of })} name="lo" value=${limits.lo ?? ""} problem=${problem} hint="lo" />
         <${NumberField} label=${t("alarm_parts.critical_under", { of })} name="lo_lo" value=${limits.lo_lo ?? ""} problem=${problem} hint="lo_lo" />
         <${NumberField} label=${t("alarm_parts.clears_when_back_by", { of })} name="hysteresis" min="0" value=${limits.hysteresis ?? 0} problem=${problem} />
-        <${NumberField} label=${t("alarm_parts.only_after_s_outside")} name="delay_s" min="0" max="86400" step="1" value=${limits.delay_s ?? 0} problem=${problem} />
+        <${DurationField} label=${t("alarm_parts.outside_for_at_least")} name="delay_s" usual=${USUAL_DELAYS_S} zero=${t("rule_fields.no_time")} most=${86_400}
+          value=${limits.delay_s ?? 0} problem=${problem} />
       </div>
       ${by && html`<p class="quiet">${tx("alarm_parts.set_by", { by, at: when(at) })}</p>`}
     <//>

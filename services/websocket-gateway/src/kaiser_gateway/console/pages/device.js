@@ -6,7 +6,8 @@ import { summary } from "../core/summaries.js";
 import { timeOfDay } from "../core/times.js";
 import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
-import { CheckField, Form, NumberField, SelectField, TextField } from "../ui/form.js";
+import { DurationField } from "../ui/duration.js";
+import { CheckField, Form, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useMemo, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneField, ZoneName, useDirectory } from "../ui/names.js";
@@ -27,6 +28,7 @@ const commandText = (name) => word(name, "system_command");
 const HARMLESS = new Set(["diagnostics", "status", "get_config", "onewire/scan"]);
 const ANSWERS = new Set(["config_response", "zone_assignment", "system_event"]);
 const ANSWERS_KEPT = 20;
+const USUAL_TIMEOUTS_S = [60, 300, 900];
 const DAY_MS = 86_400_000;
 
 export function DevicePage({ espId }) {
@@ -157,8 +159,8 @@ function SettingsPanel({ device, onDone }) {
         <${TextField} label=${t("common.name")} name="name" maxlength="100" value=${device.name ?? ""} problem=${saving.problem} />
         <${TextField} label=${t("common.hardware")} name="hardware_type" required maxlength="40" value=${device.hardware_type}
           problem=${saving.problem} />
-        <${NumberField} label=${t("device.heartbeat_timeout_in_s")} name="heartbeat_timeout_s" min="1" max="86400" step="1"
-          value=${device.heartbeat_timeout_s ?? ""} problem=${saving.problem} />
+        <${DurationField} label=${t("device.heartbeat_timeout")} name="heartbeat_timeout_s" usual=${USUAL_TIMEOUTS_S} least=${1} most=${86_400}
+          value=${device.heartbeat_timeout_s} problem=${saving.problem} />
       <//>
       <button type="button" class="danger-outline" onClick=${() => setDeleting(true)}>${t("device.remove_the_device")}</button>
       ${isDeleting && html`

@@ -1,16 +1,19 @@
 /** The dialog of a route, and a route's times in words. */
 
 import { path } from "../core/api.js";
+import { durationText } from "../core/durations.js";
 import { nameOfZone } from "../core/names.js";
 import { Chips, DAYS } from "../ui/chips.js";
 import { Dialog } from "../ui/dialog.js";
-import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
+import { DurationField } from "../ui/duration.js";
+import { CheckField, Form, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { zoneName } from "../core/times.js";
 import { t, word } from "../core/texts.js";
 
+const USUAL_S = [300, 900, 3600];
 const SEVERITIES = ["critical", "warning", "info"].map((each) => [each, word(each)]);
 
 /** `shown`: the route to change, null for a new one; `channels`: all that there are. */
@@ -55,10 +58,10 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
         ${known.length > 0 && html`
           <${Chips} legend=${t("route_dialog.of_zones")} options=${known} chosen=${zones} onChange=${setZones} problem=${wrong("zones")} />`}
         <div class="field-grid">
-          <${NumberField} label=${t("route_dialog.only_after_s_without_acknowledgement")} name="after_s" min="0" max="604800" step="1"
-            value=${shown?.after_s ?? 0} problem=${problem} hint=${t("route_dialog.more_than_0_an_escalation")} />
-          <${NumberField} label=${t("route_dialog.again_every_s_until_acknowledged")} name="repeat_s" min="0" max="604800" step="1"
-            value=${shown?.repeat_s ?? 0} problem=${problem} hint=${t("route_dialog.0_once_at_least_60")} />
+          <${DurationField} label=${t("route_dialog.not_acknowledged_for")} name="after_s" usual=${USUAL_S} zero=${t("rule_fields.no_time")} most=${604_800}
+            value=${shown?.after_s ?? 0} problem=${problem} hint=${t("route_dialog.with_a_time_an_escalation")} />
+          <${DurationField} label=${t("route_dialog.until_acknowledged_every")} name="repeat_s" usual=${USUAL_S} zero=${t("route_dialog.once")} most=${604_800}
+            value=${shown?.repeat_s ?? 0} problem=${problem} hint=${t("route_dialog.at_least_1_min")} />
         </div>
         <div class="field-grid">
           ${clock(t("route_dialog.works_from_empty_the_whole"), "active_from")} ${clock(t("route_dialog.works_until"), "active_to")}
@@ -79,7 +82,7 @@ export function inWords(route) {
     from ? t("route_dialog.from_to", { from, to, zone }) : t("route_dialog.at_any_time"),
     days.length ? t("route_dialog.on", { it: days.map((day) => DAYS[day][1]).join(", ") }) : null,
     quiet ? t("route_dialog.quiet_from_to", { quiet, end, zone }) : null,
-    route.after_s ? t("route_dialog.after_s_without_acknowledgement", { after_s: route.after_s }) : null,
-    route.repeat_s ? t("route_dialog.again_every_s", { repeat_s: route.repeat_s }) : null,
+    route.after_s ? t("route_dialog.after_without_acknowledgement", { after: durationText(route.after_s) }) : null,
+    route.repeat_s ? t("route_dialog.again_every", { every: durationText(route.repeat_s) }) : null,
   ].filter(Boolean);
 }

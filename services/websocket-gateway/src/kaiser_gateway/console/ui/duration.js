@@ -1,5 +1,6 @@
 /** A duration: usual ones as buttons, any other as a number with its unit. */
 
+import { isWrong } from "./form.js";
 import { UNITS, durationText, unitOf } from "../core/durations.js";
 import { html, useState } from "./html.js";
 import { t, word } from "../core/texts.js";
@@ -41,4 +42,12 @@ export function Duration({ label, value, onChange, usual, zero = null, required 
       ${hint && html`<span class="quiet">${hint}</span>`}
       ${problem && html`<span class="field-problem">${problem}</span>`}
     </fieldset>`;
+}
+
+/** A duration as a field of a form, which gets its seconds. `value` is the first value: drawing the page again keeps what was typed. */
+export function DurationField({ name, value, problem, ...others }) {
+  const [seconds, setSeconds] = useState(value ?? null);
+  return html`
+    <input type="hidden" name=${name} value=${seconds === null ? "" : Number(seconds.toFixed(3))} />
+    <${Duration} ...${others} value=${seconds} onChange=${setSeconds} problem=${isWrong(problem, name) ? problem.message : null} />`;
 }

@@ -5,15 +5,18 @@ import { t } from "../core/texts.js";
 import { html } from "./html.js";
 import { ProblemNotice } from "./parts.js";
 
+/** Whether a problem names a field. */
+export const isWrong = (problem, name) => Boolean(problem?.field) && problem.field.split(".").includes(name);
+
 /** A labelled control. `problem` marks the field that it names. */
 export function Field({ label, name, hint, problem, children }) {
-  const isWrong = Boolean(problem?.field) && problem.field.split(".").includes(name);
+  const isMarked = isWrong(problem, name);
   return html`
-    <label class="field ${isWrong ? "field-wrong" : ""}">
+    <label class="field ${isMarked ? "field-wrong" : ""}">
       <span class="field-label">${label}</span>
       ${children}
       ${hint && html`<span class="quiet">${hint}</span>`}
-      ${isWrong && html`<span class="field-problem">${problem.message}</span>`}
+      ${isMarked && html`<span class="field-problem">${problem.message}</span>`}
     </label>`;
 }
 
@@ -64,7 +67,9 @@ export function Form({ onSubmit, submit, state, danger = false, children }) {
     </form>`;
 }
 
-/** Names and what stands in the fields: numbers of number fields, booleans of checkboxes, null for what is empty. */
+const OF_NUMBERS = new Set(["number", "range", "hidden"]);
+
+/** Names and what stands in the fields: numbers of number fields and of durations (hidden), booleans of checkboxes, null for what is empty. */
 function values(form) {
   const found = {};
   for (const { name, type, value, checked } of form.elements) {
@@ -72,7 +77,7 @@ function values(form) {
     if (type === "checkbox") found[name] = checked;
     else if (type === "radio") found[name] = checked ? value : found[name] ?? null;
     else if (value.trim() === "") found[name] = null;
-    else found[name] = type === "number" || type === "range" ? Number(value) : value.trim();
+    else found[name] = OF_NUMBERS.has(type) ? Number(value) : value.trim();
   }
   return found;
 }
