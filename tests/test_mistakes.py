@@ -1,5 +1,6 @@
 """Mistakes of a newcomer, and the test that holds the message for each: its name and a part of the text."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -115,14 +116,22 @@ MISTAKES = [
 
 
 @cache
-def sources() -> dict[Path, str]:
+def bodies() -> dict[str, list[str]]:
+    """The source of each test function, with its decorators, by its name."""
+    found: dict[str, list[str]] = {}
     folders = [ROOT / "tests", *ROOT.glob("*/*/tests")]
-    return {path: path.read_text() for folder in folders for path in folder.rglob("test_*.py")}
+    for path in {path for folder in folders for path in folder.rglob("test_*.py")}:
+        source = path.read_text()
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                begins = min(one.lineno for one in (node, *node.decorator_list))
+                found.setdefault(node.name, []).append("\n".join(source.splitlines()[begins - 1 : node.end_lineno]))
+    return found
 
 
 @pytest.mark.parametrize(("mistake", "text", "test"), MISTAKES, ids=[row[0] for row in MISTAKES])
 def test_what_is_said_of_a_mistake_is_held_by_a_test(mistake: str, text: str, test: str):
-    found = [source for source in sources().values() if re.search(rf"^(async )?def {test}\(", source, re.MULTILINE)]
+    found = bodies().get(test, [])
     assert len(found) == 1, test
     joined = re.sub(r'"\s*\n\s*f?"', "", found[0])  # a text in two lines
     assert text in joined or text in found[0], f"{mistake}: {text}"
