@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from auditing import audited
 from browser import Person
 from devices import heartbeat, new_id, now_ms, of_device
 from harness import Message, Stack, reading, wait_until
@@ -229,10 +230,16 @@ def test_a_rejected_message_says_why_and_is_replayed_once_its_device_is_known(op
     expect(row).to_contain_text("5001")
     with console_stack.sign_in() as rest:
         assert rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code == 201
+        items = rest.get("/api/v1/rejected", params={"esp_id": esp_id}).json()["items"]
+    [seq] = [str(one["seq"]) for one in items]
     row.get_by_role("button", name="Show…").click()
     expect(operator.page.get_by_label("Payload")).to_have_value(re.compile('"raw_value": 21.5'))
     operator.dialog().get_by_role("button", name="Replay").click()
     operator.says("Replayed: 1; still rejected: 0.")
+    with console_stack.sign_in() as rest:
+        entry = audited(rest, "replay_rejected", seq)
+    assert (entry["service"], entry["actor"], entry["outcome"]) == ("ingest", "admin", "done")
+    assert (entry.get("before"), entry["after"]["published"], entry["after"]["rejected"]) == (None, 1, 0)
     operator.open("sensors").page.get_by_label("Search name, zone, device or type").fill(esp_id)
     expect(operator.row(esp_id)).to_contain_text("21.5 °C")
 

@@ -17,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from auditing import audited
 from esp32 import Device
 from harness import ROOT, Message, Stack, reading, wait_until
 from kaiser_factory_dialect.recordings import parse_file
@@ -174,7 +175,10 @@ def produce(stack: Stack) -> None:
             return bool(rest.get("/api/v1/factory/orders", params={"state": "FINISHED"}).json().get("items"))
 
         wait_until(finished, "the factory has finished an order")
-        rest.post("/api/v1/factory/steering", json={"do": "park"}).raise_for_status()
+        sent = rest.post("/api/v1/factory/steering", json={"do": "park"}).raise_for_status().json()
+        entry = audited(rest, "steer_factory", "park")
+        assert (entry["service"], entry["actor"], entry["outcome"]) == ("factory", "admin", "done")
+        assert entry["after"]["commands"] == sent["commands"] != []
 
 
 def touch(stack: Stack, esp_id: str) -> None:

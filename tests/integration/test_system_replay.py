@@ -14,6 +14,7 @@ import nats
 import paho.mqtt.client as paho
 import psycopg
 import pytest
+from auditing import audited
 from harness import ROOT, Stack, wait_until
 from kaiser_factory_dialect.recordings import Recorded, parse_file, to_line
 from kaiser_factory_dialect.topics import parse
@@ -106,6 +107,28 @@ def test_in_a_live_environment_nothing_is_replayed(line: OnLine) -> None:
     answer = line.rest.post("/api/v1/replays", json={"recording": recording})
     assert (answer.status_code, answer.json()["code"]) == (409, 5405)
     assert line.heard == []
+
+
+def test_a_switch_a_replay_and_its_control_stand_in_the_audit(line: OnLine) -> None:
+    line.enter("replay")
+    recording = line.imported(FILE.read_bytes())
+    replay = line.begin(recording, paused=True)
+    stopped = line.rest.post(f"/api/v1/replays/{replay}/control", json={"do": "stop"})
+    assert stopped.status_code == 200, stopped.text
+    line.ended(replay)
+    line.enter("live")
+
+    def change(service: str, action: str, target: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        entry = audited(line.rest, action, target)
+        assert (entry["service"], entry["actor"], entry["outcome"]) == (service, "admin", "done")
+        return entry.get("before") or {}, entry["after"]
+
+    before, after = change("ingest", "switch_profile", "live")
+    assert (before["active"], after["active"]) == ("replay", "live")
+    before, after = change("recorder", "start_replay", recording)
+    assert (before, after["replay_id"], after["recording_id"]) == ({}, replay, recording)
+    before, after = change("recorder", "control_replay", f"{replay}/stop")
+    assert (before["replay_id"], before["state"], after["replay_id"]) == (replay, "paused", replay)
 
 
 def test_the_session_at_20_times_its_speed_ends_as_expected(line: OnLine) -> None:
