@@ -309,7 +309,8 @@ def test_a_route_brings_an_alarm_to_its_channel_and_both_are_removed(
     expect(operator.row("always")).to_contain_text("after 90 s without acknowledgement")
     expect(operator.row("always")).to_contain_text("again every 1 h")
     with console_stack.sign_in() as rest:
-        [route] = rest.get("/api/v1/notifications/routes").json()["items"]
+        routes = rest.get("/api/v1/notifications/routes").json()["routes"]
+    [route] = [one for one in routes if one["route_id"] == "always"]
     assert (route["after_s"], route["repeat_s"]) == (90, 3600)
     expect(operator.row("always")).to_contain_text("from 06:00 to 22:00")
     expect(operator.row("always")).to_contain_text("on Sat")

@@ -346,7 +346,7 @@ def test_a_rule_for_a_device_that_is_not_there_or_for_one_of_two_sensors_of_a_pi
     page.get_by_text("A sensor that has not sent yet…").click()
     device = page.get_by_label("Device id")
     device.fill(f"{esp_id}X")
-    page.get_by_label("Gpio").fill("21")
+    page.get_by_role("spinbutton", name="Gpio", exact=True).fill("21")
     page.get_by_label("Value", exact=True).fill("30")
     operator.button("Try it").click()
     expect(page.get_by_role("alert")).to_contain_text(f"{esp_id}X is not registered; did you mean {esp_id}?")

@@ -184,12 +184,12 @@ async def test_whatever_is_read_a_change_finds_a_connection(make_database):
             for reading in (
                 registry.list_actuators(ActuatorsQuery(), ADA),
                 registry.list_actuators(ActuatorsQuery(state="unknown"), ADA),
-                registry.read(ActuatorKey(**key), ADA),
                 registry.history(HistoryQuery(**key), ADA),
                 commands.failed(Nothing(), ADA),
                 commands.read(CommandId(command_id="c1"), ADA),
             ):
                 with pytest.raises(PoolTimeout, match="other requests read"):
                     await reading
-        pool.timeout = 60.0
-        assert (await registry.read(ActuatorKey(**key), ADA)).gpio == 5
+            pool.timeout = 60.0
+            assert (await registry.read(ActuatorKey(**key), ADA)).gpio == 5, "asked before a command"
+        assert len((await registry.list_actuators(ActuatorsQuery(), ADA)).items) == 1
