@@ -1019,6 +1019,22 @@ async def test_a_stop_that_was_cleared_while_its_replica_died_goes_from_the_buck
     assert await life.emergencies() == ["emergency_stop", "clear_emergency"], "it may have had the stop again"
 
 
+async def test_a_press_that_is_written_down_after_a_newer_one_was_cleared_is_over(life):
+    await life.pump()
+    press = EmergencyStop(esp_id="ESP_A", gpio=5, reason="leak")
+    first = await life.stops.raise_(
+        Emergency(emergency_id="slow", esp_id="ESP_A", gpio=5, reason="leak", raised_by="ada", raised_at=life.now_ms())
+    )
+    await life.emergency.stop(press, ADA)
+    await life.clear_at_once("ESP_A", 5)
+    await life.ledger.record(first)
+    await life.ledger.align()
+    assert list(life.stops) == []
+    assert (await life.send("ON")).state == "queued"
+    await life.emergency.stop(press, ADA)
+    assert await refusal(life.send("ON")) == (423, 5411)
+
+
 async def test_a_clear_that_a_stop_of_everything_overtakes_has_ended_the_stop_that_it_was_for(life):
     """It is answered as done: the table must not bring that stop back once everything is cleared."""
     await life.pump()

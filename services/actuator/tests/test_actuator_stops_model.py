@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +27,8 @@ from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.domain.emergencies import key_of
 from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, Held, stamped
 from kaiser_actuator.jobs.clears import Clears
-from kaiser_actuator.store import emergencies
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
+from kaiser_actuator.store import actuators, emergencies, history
 from kaiser_actuator.store.numbers import Numbers
 from kaiser_actuator.store.stops import Stops
 from kaiser_common.bus.connection import BusUnavailable
@@ -139,6 +141,9 @@ class Bucket:
         self._write(key, None)
         return True
 
+    async def made_at(self) -> None:
+        return None
+
     def stops(self) -> dict[str, Emergency]:
         return {key: Emergency.model_validate_json(value) for key, (_, value) in self.now.items() if value is not None}
 
@@ -180,6 +185,14 @@ class Mirror(dict):
             self.step()
 
 
+@dataclass
+class Row:
+    """A stop in the table. cleared: until which place in the stream its alerts are echoes, and when it was cleared."""
+
+    stop: Emergency
+    cleared: tuple[int, int] | None = None
+
+
 class World:
     """OUTBOX, ingest, broker and devices."""
 
@@ -206,8 +219,8 @@ class World:
         """The last emergency message on the device's own topic or the broadcast, refused or not."""
         self.answers: list[Said] = []
         self.sequence = 0
-        self.cleared: list[tuple[str | None, int | None, int | None, int]] = []
-        """Of each clear in the table the target, the place in the stream, and when."""
+        self.table: dict[str, Row] = {}
+        """The stops by id, as the database has them."""
         self.told_by_others: list[int] = []
         """When a process sent stops that the one which takes the alerts did not send, or has forgotten."""
         self.unheard: dict[str, list[int]] = {each: [] for each in DEVICES}
@@ -240,9 +253,11 @@ class World:
         return f"e{self.ids}"
 
     async def publish_batch(self, messages, **_) -> None:
-        await self.gates.wait()
+        messages = [each for each in messages if each.subject.startswith("mqtt.")]
+        if messages:
+            await self.gates.wait()
         for message in messages:
-            if message.msg_id in self.seen or not message.subject.startswith("mqtt."):
+            if message.msg_id in self.seen:
                 continue
             self.seen.add(message.msg_id)
             body = json.loads(message.body)
@@ -321,62 +336,108 @@ class Line:
         await self._world.publish_batch(messages)
 
 
-class Ledger:
-    """A database that is slow; what is recorded is sent a second time, on the ordinary lane."""
+class Transaction:
+    """Changes of the table, which others see once it has ended."""
 
-    def __init__(self, world, gates, stops) -> None:
+    def __init__(self, world) -> None:
         self.world = world
-        self.gates = gates
-        self.stops = stops
-
-    async def record(self, stop) -> int:
-        await self.gates.wait()
-        await self.stops.follow(stop)
-        return 0
-
-    async def _write(self, *_) -> int:
-        await self.gates.wait()
-        return 0
-
-    async def note_cleared(self, stop, _by, _reason, sequence=0) -> None:
-        await self.gates.wait()
-        self.world.cleared.append((stop.esp_id, stop.gpio, sequence, self.world.now))
-
-    note_clear_asked = note_not_cleared = note_freed = _write
+        self.changes: list[Callable[[], None]] = []
 
 
 class Pool:
-    """A database where each device has an actuator."""
+    """A database where each device has an actuator. It is slow: a connection is waited for, and a commit."""
 
-    def __init__(self, gates, world, bucket) -> None:
+    def __init__(self, gates, world) -> None:
         self.gates = gates
         self.world = world
-        self.bucket = bucket
 
     @asynccontextmanager
     async def connection(self):
         await self.gates.wait()
-        yield self
-
-    async def execute(self, *_):
-        return self
-
-    async def fetchall(self):
-        return [(each,) for each in DEVICES]
-
-
-async def is_known(connection, emergency_id) -> bool:
-    return any(emergency_id in ids for ids in connection.bucket.ids.values())
+        transaction = Transaction(self.world)
+        yield transaction
+        if transaction.changes:
+            await self.gates.wait()
+        for change in transaction.changes:
+            change()
 
 
-async def is_echo(connection, esp_id, gpio, sequence, received_at) -> bool:
-    """As the statement in the product says it."""
-    return any(
-        esp in (None, esp_id)
-        and (pin is None or gpio is None or pin == gpio)
-        and (place >= sequence if place is not None else at >= ms_of(received_at))
-        for esp, pin, place, at in connection.world.cleared
-    )
+class Ledger(EmergencyLedger):
+    """The product's own, where the recording of a stop may be held up."""
+
+    def __init__(self, world, gates, recording, stops, bus) -> None:
+        super().__init__(Pool(gates, world), bus, stops, timedelta(seconds=10), lambda: time_of(world.now))
+        self.recording = recording
+
+    async def record(self, stop) -> int:
+        await self.recording.wait()
+        return await super().record(stop)
+
+
+class Tables:
+    """The statements of the product about stops, on the table made here."""
+
+    async def add(self, connection, stop) -> bool:
+        known = stop.emergency_id in connection.world.table
+
+        def change() -> None:
+            row = connection.world.table.setdefault(stop.emergency_id, Row(stop))
+            row.stop = row.stop.model_copy(update={"number": stop.number})
+
+        connection.changes.append(change)
+        return not known
+
+    async def clear(self, connection, stop, _by, _reason, at, sequence) -> None:
+        def change() -> None:
+            for row in connection.world.table.values():
+                older = (row.stop.number or 0) < (stop.number or 0)
+                same_key = key_of(row.stop.esp_id, row.stop.gpio) == key_of(stop.esp_id, stop.gpio)
+                if row.cleared is None and same_key and (older or row.stop.emergency_id == stop.emergency_id):
+                    row.cleared = sequence, ms_of(at)
+
+        connection.changes.append(change)
+
+    async def in_force(self, connection) -> dict[str, Emergency]:
+        rows = sorted(connection.world.table.values(), key=lambda row: row.stop.raised_at)
+        cleared: dict[str, int] = {}
+        for row in rows:
+            key = key_of(row.stop.esp_id, row.stop.gpio)
+            if row.cleared is not None:
+                cleared[key] = max(cleared.get(key, 0), row.stop.number or 0)
+        return {
+            key: row.stop
+            for row in rows
+            if row.cleared is None
+            and (row.stop.number or 0) >= cleared.get(key := key_of(row.stop.esp_id, row.stop.gpio), 0)
+        }
+
+    async def is_known(self, connection, emergency_id) -> bool:
+        return emergency_id in connection.world.table
+
+    async def is_cleared(self, connection, emergency_id) -> bool:
+        row = connection.world.table.get(emergency_id)
+        return row is not None and row.cleared is not None
+
+    async def is_echo(self, connection, esp_id, gpio, sequence, _received_at) -> bool:
+        return any(
+            row.stop.esp_id in (None, esp_id)
+            and (row.stop.gpio is None or gpio is None or row.stop.gpio == gpio)
+            and row.cleared is not None
+            and row.cleared[0] >= sequence
+            for row in connection.world.table.values()
+        )
+
+
+async def nothing(*_) -> None:
+    return None
+
+
+async def no_units(*_) -> dict:
+    return {}
+
+
+async def all_devices(*_) -> set[str]:
+    return set(DEVICES)
 
 
 def record_of(esp_id: str) -> DeviceRecord:
@@ -386,12 +447,13 @@ def record_of(esp_id: str) -> DeviceRecord:
 class Replica:
     """One process of the service."""
 
-    def __init__(self, number, world, bucket, gates) -> None:
+    def __init__(self, number, world, bucket, gates, recording) -> None:
         line = Line(world, number)
         self.records = records = {each: record_of(each) for each in DEVICES if each not in world.deleted}
         self.mirror = Mirror(bucket)
         self.stops = Stops(line, bucket, self.mirror, records, lambda: world.now, Numbers())
-        ledger, pool = Ledger(world, gates, self.stops), Pool(gates, world, bucket)
+        self.ledger = ledger = Ledger(world, gates, recording, self.stops, line)
+        pool = Pool(gates, world)
         self.clears = Clears(pool, self.stops, ledger, records, lambda: world.now)
         self.api = EmergencyApi(line, self.stops, ledger, self.clears, lambda: world.now, wait_s=0.0)
         self.messages = ActuatorMessages(
@@ -399,6 +461,7 @@ class Replica:
         )
         self.look = None
         self.retry = None
+        self.aligning = None
 
 
 def root_of(emergency_id: str) -> str:
@@ -413,11 +476,13 @@ class StopsModel(RuleBasedStateMachine):
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.loop.time = lambda: 0.0
-        self.gates = Gates(self.loop)
+        self.gates, self.recording = Gates(self.loop), Gates(self.loop)
         self.world = World(self.gates)
         self.bucket = Bucket(self.gates)
-        self.replicas = [Replica(number, self.world, self.bucket, self.gates) for number in range(2)]
+        self.replicas = [Replica(number, self.world, self.bucket, self.gates, self.recording) for number in range(2)]
         self.tasks: list[tuple[int, asyncio.Task]] = []
+        self.slow = False
+        """Whether nothing is recorded in the table for now."""
         self.asked: set[str] = set()
         """Ids in force at the moment at which somebody asked to clear them."""
         self.presses: list[tuple[str, asyncio.Task]] = []
@@ -467,6 +532,8 @@ class StopsModel(RuleBasedStateMachine):
         """A while in which all goes well."""
         for _ in range(calls):
             self.gates.open(0)
+            if not self.slow:
+                self.recording.open(0)
             for replica in self.replicas:
                 replica.mirror.catch_up()
             self.world.ingest()
@@ -544,6 +611,22 @@ class StopsModel(RuleBasedStateMachine):
             one.look = self.run(replica, one.clears.once())
         if one.retry is None or one.retry.done():
             one.retry = self.run(replica, one.stops.raise_again())
+
+    @rule(replica=st.integers(0, 1))
+    def align(self, replica) -> None:
+        """The table and the bucket are compared, as every five seconds."""
+        one = self.replicas[replica]
+        if one.aligning is None or one.aligning.done():
+            one.aligning = self.run(replica, one.ledger.align())
+
+    @rule(slow=st.booleans())
+    def records_are_held_up(self, slow) -> None:
+        """From now on the stops that are pressed are not recorded; or those that wait may be recorded now."""
+        self.slow = slow
+
+    @rule(which=ANY)
+    def record(self, which) -> None:
+        self.recording.open(which)
 
     @rule(replica=st.integers(0, 1))
     def mirror(self, replica) -> None:
@@ -675,7 +758,7 @@ class StopsModel(RuleBasedStateMachine):
         for esp_id, told in self.replicas[replica].stops.told.items():
             if told >= self.world.now - CONFIRMS_MS:
                 self.world.doubtful.add(esp_id)
-        self.replicas[replica] = Replica(replica, self.world, self.bucket, self.gates)
+        self.replicas[replica] = Replica(replica, self.world, self.bucket, self.gates, self.recording)
         for esp_id in DEVICES:
             if self.world.online[esp_id]:
                 self.run(replica, self.replicas[replica].stops.send_again(esp_id, f"online{self.world.now}"))
@@ -702,6 +785,7 @@ class StopsModel(RuleBasedStateMachine):
         """When all is done and delivered, each device's last emergency message agrees with what is in force."""
         if not hasattr(self, "bucket"):
             return
+        self.slow = False
         for number in range(2):
             for esp_id in DEVICES:
                 self.device_is_registered_again(esp_id)
@@ -710,8 +794,9 @@ class StopsModel(RuleBasedStateMachine):
             for _ in range(9):
                 for replica in self.replicas:
                     replica.mirror.catch_up()
-                while self.gates.waiting:
+                while self.gates.waiting or self.recording.waiting:
                     self.gates.open(0)
+                    self.recording.open(0)
                 while self.world.outbox:
                     self.world.ingest()
                 for _ in range(len(self.world.redelivered)):
@@ -727,8 +812,9 @@ class StopsModel(RuleBasedStateMachine):
                 while self.world.answers:
                     self.answer(number, False, False)
                 self.world.now += 5_100
-                self.look(0)
-                self.look(1)
+                for replica in range(2):
+                    self.look(replica)
+                    self.align(replica)
         self.only_what_somebody_asked_to_clear_is_over()
         in_force = self.bucket.stops()
         assert not any(stop.clearing for stop in in_force.values())
@@ -763,8 +849,12 @@ class StopsModel(RuleBasedStateMachine):
 @pytest.fixture
 def quiet(monkeypatch):
     """No log lines: half of the time of this test went into them. No table of stops either."""
-    monkeypatch.setattr(emergencies, "is_known", is_known)
-    monkeypatch.setattr(emergencies, "is_echo", is_echo)
+    tables = Tables()
+    for name in ("add", "clear", "in_force", "is_known", "is_cleared", "is_echo"):
+        monkeypatch.setattr(emergencies, name, getattr(tables, name))
+    monkeypatch.setattr(history, "add", nothing)
+    monkeypatch.setattr(actuators, "lock_covered", no_units)
+    monkeypatch.setattr(actuators, "devices_with_actuators", all_devices)
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
@@ -779,9 +869,8 @@ def test_a_device_that_returns_while_its_stop_ends_is_free_in_the_end(quiet):
     model.device_leaves("ESP_A")
     model.take_alerts()
     model.answer(0, lost=False, again=False)
-    model.flow(1)
-    model.go_on(0)
-    assert "ESP_A" not in model.bucket.stops()
+    while "ESP_A" in model.bucket.stops():
+        model.go_on(0)
     assert "ESP_A" in model.replicas[1].mirror
     model.device_returns("ESP_A")
     model.teardown()
@@ -790,13 +879,7 @@ def test_a_device_that_returns_while_its_stop_ends_is_free_in_the_end(quiet):
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_a_press_that_nats_did_not_answer_is_in_force_in_the_end_and_ends_with_its_clear(quiet, stored):
-    model = StopsModel()
-    model.begin()
-    for whom in ((None, None), ("ESP_A", 5)):
-        model.clear(0, whom)
-        model.flow(12)
-    settle(model)
-    assert model.bucket.stops() == {}
+    model = with_nothing_in_force()
     model.a_press_fails(0, ("ESP_A", 5), stored)
     model.flow(12)
     assert list(model.replicas[0].stops) == ["ESP_A.5"], "it refuses commands meanwhile"
@@ -806,6 +889,62 @@ def test_a_press_that_nats_did_not_answer_is_in_force_in_the_end_and_ends_with_i
     settle(model)
     assert [list(replica.stops) for replica in model.replicas] == [[], []]
     model.teardown()
+
+
+def test_a_stop_that_is_written_down_after_it_was_cleared_is_not_sent_again(quiet):
+    model = with_nothing_in_force()
+    model.records_are_held_up(slow=True)
+    model.press(0, ("ESP_A", None))
+    model.flow(12)
+    model.clear(0, ("ESP_A", None))
+    settle(model)
+    assert model.bucket.stops() == {}
+    model.teardown()
+    assert model.world.stopped_at["ESP_A"] is None
+
+
+def test_a_press_that_is_written_down_after_a_newer_one_was_cleared_does_not_come_back(quiet):
+    model = with_nothing_in_force()
+    model.records_are_held_up(slow=True)
+    for _ in range(2):
+        model.press(0, ("ESP_A", None))
+        model.flow(12)
+    model.clear(0, ("ESP_A", None))
+    settle(model)
+    assert model.bucket.stops() == {}
+    model.teardown()
+    assert model.bucket.stops() == {}
+    assert model.world.stopped_at["ESP_A"] is None
+
+
+def test_a_device_that_is_sent_its_stop_again_while_its_clear_is_written_down_is_free_in_the_end(quiet):
+    model = with_nothing_in_force()
+    model.press(0, ("ESP_A", None))
+    model.flow(12)
+    model.clear(0, ("ESP_A", None))
+    model.flow(12)
+    model.time_passes(5_100)
+    model.look(0)
+    model.flow(12)
+    assert model.world.stopped_at["ESP_A"] is None, "it took the clear"
+    model.take_alerts()
+    model.answer(0, lost=False, again=False)
+    model.run(0, model.replicas[0].stops.send_again("ESP_A", "online"))
+    model.flow(20)
+    assert model.bucket.stops() == {}
+    model.teardown()
+    assert model.world.stopped_at["ESP_A"] is None
+
+
+def with_nothing_in_force() -> StopsModel:
+    model = StopsModel()
+    model.begin()
+    for whom in ((None, None), ("ESP_A", 5)):
+        model.clear(0, whom)
+        model.flow(12)
+    settle(model)
+    assert model.bucket.stops() == {}
+    return model
 
 
 def settle(model) -> None:

@@ -87,6 +87,8 @@ class Clears:
         await self._ledger.note_cleared(held.stop, held.clearing.by, held.clearing.reason, sequence)
         if await self._stops.apply(change) is None:
             log.warning("clear_overtaken", key=esp_id)
+        else:
+            self._stops.ended_by(held, said_at)
         await self._stops.send_again(esp_id, "cleared")
 
     def is_finished(self, emergency_id: str, esp_id: str | None) -> bool:

@@ -100,7 +100,8 @@ async def is_echo(connection: Connection, esp_id: str, gpio: int | None, sequenc
 
 
 async def in_force(connection: Connection) -> dict[str, Emergency]:
-    """The newest stop of each key that is not cleared."""
+    """The newest stop of each key that is not cleared. A press that was written down only after a newer one of its key
+    was cleared is over: the clear was of both."""
     return await _in_force(connection, "", ())
 
 
@@ -109,7 +110,10 @@ async def _in_force(connection: Connection, condition: LiteralString, values: tu
         f"""
         SELECT DISTINCT ON (key) key, emergency_id, esp_id, gpio, reason, raised_by,
                (extract(epoch FROM raised_at) * 1000)::bigint, number
-        FROM actuator.emergencies WHERE cleared_at IS NULL {condition} ORDER BY key, raised_at DESC
+        FROM actuator.emergencies e WHERE cleared_at IS NULL {condition}
+          AND NOT EXISTS (SELECT 1 FROM actuator.emergencies c
+                          WHERE c.key = e.key AND c.cleared_at >= e.raised_at AND c.number > e.number)
+        ORDER BY key, raised_at DESC
         """,
         values,
     )

@@ -29,6 +29,7 @@ from kaiser_actuator.domain.emergency_core import (
     adds_nothing,
     holds,
     press,
+    ready_at,
     stamped,
 )
 from kaiser_actuator.domain.late_stops import LateStops
@@ -203,16 +204,19 @@ class Stops(Mapping[str, Emergency]):
         if stop.esp_id is None:  # reaches all before the first device's own message is built
             await self._bus.publish_batch([self._broadcast(stop, why, urgent=True)])
         await self._bus.publish_batch(self._messages(stop, why, urgent=True))
-        if stop.gpio is None:
-            esp_ids = [each.esp_id for each in self.addresses.all()] if stop.esp_id is None else [stop.esp_id]
-            self._late.sent(self.board(), stop, esp_ids, self._now_ms())
+        self._was_sent(stop)
         metrics.STOPS.labels(why).inc()
 
     async def follow(self, stop: Emergency) -> None:
-        """Purge commands admitted in between, and send the stop again behind all messages that ingest may hold."""
+        """Purge commands admitted in between, and send the stop again behind all messages that ingest may hold, unless
+        it has ended meanwhile: writing it into the tables may take longer than clearing it."""
         await self.purge(stop)
+        held = self.held(key_of(stop.esp_id, stop.gpio))
+        if held is None or held.stop.emergency_id != stop.emergency_id:
+            return
         broadcast = [self._broadcast(stop, "behind", urgent=False)] if stop.esp_id is None else []
         await self._bus.publish_batch([*broadcast, *self._messages(stop, "behind", urgent=False)])
+        self._was_sent(stop)
 
     async def purge(self, stop: Emergency) -> None:
         """Take the commands off the OUTBOX that a stop covers."""
@@ -277,6 +281,13 @@ class Stops(Mapping[str, Emergency]):
         free = [esp_id for esp_id in esp_ids if not holds(board, esp_id)]
         await self._bus.publish_batch([self._clear(each, held, f"r{held.revision}", read_up_to) for each in free])
 
+    def ended_by(self, held: Held, said_at: int) -> None:
+        """The stop of a device has ended by what the device said at this time (ms). If it was sent again since, the
+        device may receive it behind the clear: a clear is due once more."""
+        esp_id = held.stop.esp_id or ""
+        if said_at < ready_at(held.stop, self.told):
+            self._late.sent(self.board(), held.stop, [esp_id], self.told[esp_id])
+
     def is_in_stop(self, esp_id: str) -> bool:
         """Whether a device reports one of its actuators in an emergency, whatever is in force here."""
         return any(each == esp_id for each, _ in self._in_stop)
@@ -338,6 +349,11 @@ class Stops(Mapping[str, Emergency]):
         message = outgoing.stop_message(address, stop, now_ms, occasion, urgent=urgent)
         self._echoes.sent(esp_id, message.msg_id, stop.emergency_id, now_ms)
         return message
+
+    def _was_sent(self, stop: Emergency) -> None:
+        if stop.gpio is None:
+            esp_ids = [each.esp_id for each in self.addresses.all()] if stop.esp_id is None else [stop.esp_id]
+            self._late.sent(self.board(), stop, esp_ids, self._now_ms())
 
     def _is_safe(self, key: str, emergency_id: str) -> None:
         """The bucket has a stop that was being raised."""
