@@ -178,7 +178,10 @@ def produce(stack: Stack) -> None:
         sent = rest.post("/api/v1/factory/steering", json={"do": "park"}).raise_for_status().json()
         entry = audited(rest, "steer_factory", "park")
         assert (entry["service"], entry["actor"], entry["outcome"]) == ("factory", "admin", "done")
-        assert entry["after"]["commands"] == sent["commands"] != []
+        assert entry["after"]["commands"] == [
+            {name: value for name, value in command.items() if value is not None} for command in sent["commands"]
+        ]
+        assert sent["commands"]
 
 
 def touch(stack: Stack, esp_id: str) -> None:
