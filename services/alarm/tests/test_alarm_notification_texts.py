@@ -3,13 +3,16 @@
 from typing import Any, get_args
 
 import pytest
-from kaiser_alarm.domain.german import ALERTS, COMMANDS, PUSHES, SENTENCES, SEVERITIES, STATES, sentence_of
+from kaiser_alarm.domain.german import WORDS
 from kaiser_alarm.domain.life import Key, Raise, raised
+from kaiser_alarm.domain.names import Called, called_of
 from kaiser_alarm.domain.notification_texts import channel_test, summary_of, text_of
+from kaiser_alarm.domain.sentences import sentence_of
 from kaiser_common.contract.alarm_kinds import AlarmKind
 from kaiser_common.contract.schemas.actuator import AlertType, Command
 from kaiser_common.contract.schemas.api.actuators import CommandStateName
 from kaiser_common.contract.schemas.api.alarms import Alarm
+from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.schemas.event import AlarmSeverity
 
 RAISED_MS = 1_767_225_600_000
@@ -58,7 +61,7 @@ CASES: list[tuple[dict[str, Any], str | None]] = [
 
 @pytest.mark.parametrize(("of", "expected"), CASES)
 def test_an_alarm_is_a_german_sentence_of_its_kind_and_facts(of: dict[str, Any], expected: str | None):
-    assert sentence_of(alarm(**of)) == expected
+    assert sentence_of(alarm(**of), WORDS, Called()) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,17 +69,17 @@ def test_an_alarm_is_a_german_sentence_of_its_kind_and_facts(of: dict[str, Any],
     [(0, "0 s"), (59, "59 s"), (605, "10 min 5 s"), (3600, "1 Std."), (3605, "1 Std. 5 s"), (100_000, "1 Tg. 3 Std.")],
 )
 def test_how_long_a_clock_is_off_reads_as_in_the_console(off_s: int, said: str):
-    sentence = sentence_of(alarm("clock_ahead", facts={"off_s": off_s}))
+    sentence = sentence_of(alarm("clock_ahead", facts={"off_s": off_s}), WORDS, Called())
     assert sentence == f"Die Uhr von ESP_1 geht {said} vor: stattdessen gilt die Empfangszeit"
 
 
 def test_every_kind_and_every_word_of_its_facts_has_german():
-    assert set(SENTENCES) == set(get_args(AlarmKind))
-    assert set(SEVERITIES) == set(get_args(AlarmSeverity))
-    assert set(COMMANDS) == set(get_args(Command))
-    assert set(STATES) >= set(get_args(CommandStateName))
-    assert set(ALERTS) == set(get_args(AlertType))
-    assert {"failed", "timeout", "partial"} <= set(PUSHES)
+    assert set(WORDS.sentences) == set(get_args(AlarmKind))
+    assert set(WORDS.severities) == set(get_args(AlarmSeverity))
+    assert set(WORDS.commands) == set(get_args(Command))
+    assert set(WORDS.states) >= set(get_args(CommandStateName))
+    assert set(WORDS.alerts) == set(get_args(AlertType))
+    assert {"failed", "timeout", "partial"} <= set(WORDS.pushes)
 
 
 def test_a_german_notification_has_a_german_title_and_the_reason_as_the_server_wrote_it():
@@ -100,3 +103,68 @@ def test_a_german_summary_and_a_german_test():
     assert text.title == "Warnung: 5 Alarme"
     assert text.body.splitlines()[0] == "Warnung device_offline: 5 (ESP_0, ESP_1, ESP_2 und 2 weitere)"
     assert channel_test("phone", "grace", "de").body == "grace hat diesen Test des Kanals phone gesendet."
+
+
+HOUSE = DeviceRecord(esp_id="ESP_1", kaiser_id="god", state="approved", name="Greenhouse\n1")
+NAMES = called_of({"ESP_1": HOUSE}, {"ESP_1.4.ds18b20": "East air", "ESP_1.5.ph": ""})
+
+
+def test_a_notification_begins_with_the_configured_names_and_keeps_the_ids():
+    text = text_of(alarm("limit_hi_hi", "ESP_1/4/ds18b20", **BEYOND), "abc-1", "en", NAMES)
+    assert text.title == "critical: East air of Greenhouse 1 is 41.25 °C, over hi_hi 40 °C"
+    assert text.body.splitlines() == [
+        "East air of Greenhouse 1 is 41.25 °C, over hi_hi 40 °C",
+        "",
+        "ESP_1/4/ds18b20 limit_hi_hi",
+        "",
+        "Kind: limit_hi_hi",
+        "Source: ESP_1/4/ds18b20",
+        "Device: Greenhouse 1 (ESP_1)",
+        "Raised: 2026-01-01 00:00:00 UTC",
+        "Reference: abc-1",
+    ]
+
+
+def test_a_german_notification_has_the_names_too():
+    text = text_of(alarm("limit_hi_hi", "ESP_1/4/ds18b20", **BEYOND), "abc-1", "de", NAMES)
+    assert text.title == "kritisch: East air von Greenhouse 1 ist 41,25 °C, über der kritischen Grenze 40 °C"
+    assert "Gerät: Greenhouse 1 (ESP_1)" in text.body.splitlines()
+    assert text_of(alarm("stop_in_force", "ESP_1/25"), "1", "de", NAMES).title == (
+        "kritisch: Not-Halt wirksam: GPIO 25 von Greenhouse 1"
+    )
+
+
+def test_an_alarm_of_a_kind_without_a_sentence_names_its_device_below():
+    text = text_of(alarm("tank_empty"), "abc-1", "en", NAMES)
+    assert text.title == "critical: ESP_1 tank_empty"
+    assert "Device: Greenhouse 1 (ESP_1)" in text.body.splitlines()
+
+
+def test_a_summary_names_its_examples_and_keeps_their_ids():
+    many = [
+        alarm("sensor_silent", "ESP_1/4/ds18b20", gpio=4, sensor_type="ds18b20"),
+        alarm(source="ESP_2", esp_id="ESP_2"),
+    ]
+    lines = summary_of(many, "phone-1", "en", NAMES).body.splitlines()
+    assert lines[0] == "critical device_offline: 1 (ESP_2)"
+    assert lines[1] == "critical sensor_silent: 1 (East air, Greenhouse 1: ESP_1/4/ds18b20)"
+
+
+SENSORS: list[tuple[dict[str, Any], str | None]] = [
+    ({"gpio": 4, "sensor_type": "ds18b20"}, "East air"),
+    ({"gpio": 4, "sensor_type": "DS18B20"}, "East air"),
+    ({"gpio": 4, "sensor_type": "ds18b20", "address": "28FF641E8D3C0C77"}, "East air"),
+    ({"gpio": 5, "sensor_type": "ph"}, None),
+    ({"gpio": 6, "sensor_type": "ph"}, None),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("of", "name"), SENSORS)
+def test_a_sensor_is_called_by_its_configuration(of: dict[str, Any], name: str | None):
+    assert NAMES(alarm("sensor_silent", **of)) == Called("Greenhouse 1", name)
+
+
+def test_what_is_not_known_is_called_by_nothing():
+    assert NAMES(alarm(esp_id="ESP_9")) == Called()
+    assert NAMES(alarm(esp_id=None)) == Called()

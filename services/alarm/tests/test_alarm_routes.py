@@ -23,8 +23,15 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.contract.schemas.api.alarms import AcknowledgeAlarm, Alarm
 from kaiser_common.contract.schemas.api.notifications import Notifications, NotificationsQuery
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
 from kaiser_common.contract.schemas.device import DeviceRecord
-from kaiser_common.contract.subjects import DEVICES_BUCKET
+from kaiser_common.contract.schemas.event import SensorDataEvent
+from kaiser_common.contract.subjects import (
+    DEVICES_BUCKET,
+    SENSOR_CONFIGS_BUCKET,
+    event_pack_subject,
+    sensor_config_key,
+)
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.service import Service
@@ -142,6 +149,14 @@ async def stopped(site: Site, *devices: str) -> None:
         await say(site.bus, "emergency_stop", esp_id, severity="critical", gpio=None)
 
 
+async def bad_reading(bus: Bus, esp_id: str) -> None:
+    """Raise a warning of a sensor."""
+    reading = SensorDataEvent(
+        kaiser_id="god", esp_id=esp_id, gpio=4, sensor_type="ds18b20", ts=1, value=None, quality="error"
+    )
+    await bus.publish(event_pack_subject(), reading.model_dump_json().encode())
+
+
 async def test_an_alarm_reaches_the_receivers_of_its_severity_and_zone_and_no_other(site, another, mailbox):
     registry = await BucketWriter.open(site.bus, DEVICES_BUCKET)
     for esp_id, zone_id in (("ESP_N", "north"), ("ESP_S", "south"), ("ESP_NOWHERE", None)):
@@ -197,6 +212,39 @@ async def test_no_alarm_is_sent_before_the_zones_of_devices_are_read(bus, settin
         await until(has(lambda: receiver.taken, 1))
         assert named(receiver) == [("device_offline", "ESP_N")]
         assert await shown(bus, kind="no_channel") == []
+
+
+async def test_a_message_has_the_configured_names_and_the_ids(bus, settings, receiver):
+    registry = await BucketWriter.open(bus, DEVICES_BUCKET)
+    record = DeviceRecord(esp_id="ESP_N", kaiser_id="god", state="approved", name="North house")
+    await registry.put("ESP_N", record.model_dump_json().encode())
+    configs = await BucketWriter.open(bus, SENSOR_CONFIGS_BUCKET)
+    config = SensorConfig(esp_id="ESP_N", gpio=4, sensor_type="ds18b20", name="East air")
+    await configs.put(sensor_config_key("ESP_N", 4, "ds18b20"), config.model_dump_json().encode())
+    async with running(bus, settings, Clock()):
+        await channel(bus, "all", receiver.url, severities=["critical", "warning"])
+        await bad_reading(bus, "ESP_N")
+        await until(has(lambda: receiver.taken, 1))
+    [sent] = receiver.taken
+    assert sent["title"] == "warning: East air on gpio 4 of North house is faulty or out of range"
+    assert "Source: ESP_N/4/ds18b20" in sent["message"]
+    assert "Device: North house (ESP_N)" in sent["message"]
+
+
+async def test_an_alarm_is_sent_without_the_names_of_sensors_while_they_cannot_be_read(
+    bus, settings, receiver, monkeypatch
+):
+    class Never(Mirror):
+        async def keep(self):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(holder, "sensor_names_of", lambda bus: Never(bus, SENSOR_CONFIGS_BUCKET, bytes.decode))
+    monkeypatch.setattr(holder, "_NAMES_WITHIN_S", 0.05)
+    async with running(bus, settings, Clock()):
+        await channel(bus, "all", receiver.url, severities=["critical", "warning"])
+        await bad_reading(bus, "ESP_N")
+        await until(has(lambda: receiver.taken, 1))
+    assert named(receiver) == [("sensor_fault", "ESP_N/4/ds18b20")]
 
 
 async def test_day_and_night_have_receivers_of_their_own_and_the_next_shift_gets_what_stands(site, another, mailbox):

@@ -7,6 +7,7 @@ import pytest
 from alembic import command
 from kaiser_common.contract.schemas.api.sensors import SensorConfig
 from kaiser_common.contract.schemas.sensor import normal_address
+from kaiser_common.contract.subjects import sensor_config_key
 from kaiser_common.migrate.command import _alembic_config as alembic_config
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span, floor
@@ -17,7 +18,7 @@ from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store import silences as stale_store
-from kaiser_sensor.store.config_mirror import bucket_key, config_key
+from kaiser_sensor.store.config_mirror import config_key
 
 NOW = floor(datetime.now(UTC), timedelta(minutes=1)) - timedelta(hours=1)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -267,8 +268,8 @@ def test_an_address_has_one_form(written, normal):
     "key", [("ESP_1", 4, "ds18b20", ""), ("ESP_1", 4, "ds18b20", ONE), ("ESP_1", 21, "sht31_temp", "68")]
 )
 def test_a_key_of_the_bucket_names_the_sensor(key):
-    assert config_key(bucket_key(key)) == key
+    assert config_key(sensor_config_key(*key)) == key
 
 
 def test_the_key_of_a_sensor_without_an_address_is_that_of_older_versions():
-    assert bucket_key(("ESP_1", 4, "ph", "")) == "ESP_1.4.ph"
+    assert sensor_config_key("ESP_1", 4, "ph") == "ESP_1.4.ph"

@@ -143,7 +143,7 @@ def test_the_severity_of_an_event_is_in_its_line_and_its_badge(ask):
         (event("system_event", severity="warning", **notice), "warning: rule East: too warm", "warn"),
         (event("system_event", severity="info", **notice), "info: rule East: too warm", "info"),
         (event("system_event", **notice), "rule East: too warm", None),
-        (event("actuator_alert", severity="warning", **alert), "warning: gpio 25 hardware_error: stuck", "warn"),
+        (event("actuator_alert", severity="warning", **alert), "warning: gpio 25 hardware error: stuck", "warn"),
     ]
     assert ask("summaries.js", *(["summary", one] for one, _, _ in cases)) == [line for _, line, _ in cases]
     alarms = [event("alarm", severity="critical", what=what) for what in ("raised", "raised_again", "cleared")]

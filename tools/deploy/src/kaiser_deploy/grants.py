@@ -160,6 +160,7 @@ def grants() -> tuple[Grants, ...]:
             [f"{_API}.STREAM.INFO.{EVENTS.name}"],
             events_of("alarm"),
             mirrors(DEVICES_BUCKET),
+            mirrors(SENSOR_CONFIGS_BUCKET),
             keeps_key(LEASE_BUCKET, "alarm"),
         ),
         _service(

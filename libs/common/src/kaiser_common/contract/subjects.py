@@ -309,6 +309,11 @@ def audit_subject(service: str) -> str:
     return f"audit.{_token(service)}"
 
 
+def sensor_config_key(esp_id: str, gpio: int, sensor_type: str, address: str = "") -> str:
+    """Key of a sensor in SENSOR_CONFIGS_BUCKET; as in versions before addresses where the sensor has none."""
+    return f"{esp_id}.{gpio}.{sensor_type}" + (f".{address}" if address else "")
+
+
 def rpc_subject(service: str, method: str) -> str:
     """Subject of a request to a service."""
     return f"rpc.{_token(service)}.{_token(method)}"

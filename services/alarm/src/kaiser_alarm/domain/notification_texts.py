@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.times import time_of
 
-from kaiser_alarm.domain import german
+from kaiser_alarm.domain import english, german
+from kaiser_alarm.domain.names import Called, CalledOf, nobody_called
+from kaiser_alarm.domain.sentences import Words, sentence_of
 
 Language = Literal["en", "de"]
 
@@ -19,9 +21,10 @@ _ORDER = {"critical": 0, "warning": 1, "info": 2}
 class _Phrases(NamedTuple):
     """The words around the alarms, with places for their values."""
 
+    words: Words
     facts: str
+    device: str
     again: str
-    severities: Mapping[str, str]
     alarms: str
     more_of_kind: str
     more_kinds: str
@@ -31,18 +34,20 @@ class _Phrases(NamedTuple):
 _PHRASES: Mapping[Language, _Phrases] = MappingProxyType(
     {
         "en": _Phrases(
-            "Kind: {kind}\nSource: {source}\nRaised: {raised} UTC{again}\nReference: {key}",
+            english.WORDS,
+            "Kind: {kind}\nSource: {source}\n{device}Raised: {raised} UTC{again}\nReference: {key}",
+            "Device: {name} ({esp_id})\n",
             ", for the {times}th time",
-            MappingProxyType({}),
             "{severity}: {number} alarms",
             " and {number} more",
             "and {number} kinds more",
             "Reference: {key}",
         ),
         "de": _Phrases(
-            "Art: {kind}\nQuelle: {source}\nAusgelöst: {raised} UTC{again}\nReferenz: {key}",
+            german.WORDS,
+            "Art: {kind}\nQuelle: {source}\n{device}Ausgelöst: {raised} UTC{again}\nReferenz: {key}",
+            "Gerät: {name} ({esp_id})\n",
             ", zum {times}. Mal",
-            german.SEVERITIES,
             "{severity}: {number} Alarme",
             " und {number} weitere",
             "und {number} weitere Arten",
@@ -59,33 +64,39 @@ class Text(NamedTuple):
     body: str
 
 
-def text_of(alarm: Alarm, key: str, language: Language) -> Text:
-    """One alarm in words. The reference distinguishes a repeated delivery from a new one. A reason in Kaiser's own
-    words is English: where the sentence lacks it, the alarm's message follows."""
-    words, said = _PHRASES[language], _sentence(alarm, language)
-    facts = words.facts.format(
+def text_of(alarm: Alarm, key: str, language: Language, called_of: CalledOf = nobody_called) -> Text:
+    """One alarm in words, with the configured names of its device and sensor. The reference distinguishes a repeated
+    delivery from a new one. The alarm's message, which is English and has ids, follows where it has a reason that the
+    sentence lacks, and in English behind a sentence with names."""
+    phrases, called = _PHRASES[language], called_of(alarm)
+    said = _sentence(alarm, language, called)
+    facts = phrases.facts.format(
         kind=alarm.kind,
         source=alarm.source or "Kaiser",
+        device=phrases.device.format(name=called.device, esp_id=alarm.esp_id) if called.device else "",
         raised=f"{time_of(alarm.last_raised_at):%Y-%m-%d %H:%M:%S}",
-        again=words.again.format(times=alarm.times) if alarm.times > 1 else "",
+        again=phrases.again.format(times=alarm.times) if alarm.times > 1 else "",
         key=key,
     )
-    paragraphs = [said, *([alarm.message] if said != alarm.message and "reason" in alarm.facts else []), facts]
-    return Text(f"{_severity(alarm.severity, words)}: {said[:120]}", "\n\n".join(paragraphs))
+    lacks = said != alarm.message and (language == "en" or "reason" in alarm.facts)
+    paragraphs = [said, *([alarm.message] if lacks else []), facts]
+    return Text(f"{_severity(alarm.severity, phrases)}: {said[:120]}", "\n\n".join(paragraphs))
 
 
-def summary_of(alarms: Sequence[Alarm], key: str, language: Language) -> Text:
+def summary_of(alarms: Sequence[Alarm], key: str, language: Language, called_of: CalledOf = nobody_called) -> Text:
     """Many alarms in one message: each kind is named with its number, the worst first, so that none is hidden."""
-    words = _PHRASES[language]
+    phrases = _PHRASES[language]
     kinds: dict[tuple[str, str], list[Alarm]] = {}
     for alarm in alarms:
         kinds.setdefault((alarm.severity, alarm.kind), []).append(alarm)
     ordered = sorted(kinds.items(), key=lambda one: (_ORDER[one[0][0]], one[0][1]))
-    lines = [_line(severity, kind, found, language) for (severity, kind), found in ordered[:_KINDS_IN_SUMMARY]]
+    lines = [
+        _line(severity, kind, found, language, called_of) for (severity, kind), found in ordered[:_KINDS_IN_SUMMARY]
+    ]
     if len(ordered) > _KINDS_IN_SUMMARY:
-        lines.append(words.more_kinds.format(number=len(ordered) - _KINDS_IN_SUMMARY))
-    title = words.alarms.format(severity=_severity(ordered[0][0][0], words), number=len(alarms))
-    return Text(title, "\n".join([*lines, "", words.reference.format(key=key)]))
+        lines.append(phrases.more_kinds.format(number=len(ordered) - _KINDS_IN_SUMMARY))
+    title = phrases.alarms.format(severity=_severity(ordered[0][0][0], phrases), number=len(alarms))
+    return Text(title, "\n".join([*lines, "", phrases.reference.format(key=key)]))
 
 
 def channel_test(channel_id: str, user: str, language: Language) -> Text:
@@ -95,18 +106,25 @@ def channel_test(channel_id: str, user: str, language: Language) -> Text:
     return Text("Kaiser: test", f"{user} has sent this test of channel {channel_id}.")
 
 
-def _line(severity: str, kind: str, found: Sequence[Alarm], language: Language) -> str:
-    words = _PHRASES[language]
-    named = ", ".join(alarm.source or _sentence(alarm, language)[:80] for alarm in found[:_EXAMPLES])
-    more = words.more_of_kind.format(number=len(found) - _EXAMPLES) if len(found) > _EXAMPLES else ""
-    return f"{_severity(severity, words)} {kind}: {len(found)} ({named}{more})"
+def _line(severity: str, kind: str, found: Sequence[Alarm], language: Language, called_of: CalledOf) -> str:
+    phrases = _PHRASES[language]
+    named = ", ".join(_example(alarm, language, called_of(alarm)) for alarm in found[:_EXAMPLES])
+    more = phrases.more_of_kind.format(number=len(found) - _EXAMPLES) if len(found) > _EXAMPLES else ""
+    return f"{_severity(severity, phrases)} {kind}: {len(found)} ({named}{more})"
 
 
-def _sentence(alarm: Alarm, language: Language) -> str:
-    if language == "en":
+def _example(alarm: Alarm, language: Language, called: Called) -> str:
+    """ "East air, Greenhouse 1: ESP_0A1B2C3D/4/ds18b20"."""
+    names = ", ".join(name for name in (called.sensor, called.device) if name)
+    source = alarm.source or _sentence(alarm, language, called)[:80]
+    return f"{names}: {source}" if names else source
+
+
+def _sentence(alarm: Alarm, language: Language, called: Called) -> str:
+    if language == "en" and not any(called):
         return alarm.message
-    return german.sentence_of(alarm) or alarm.message
+    return sentence_of(alarm, _PHRASES[language].words, called) or alarm.message
 
 
-def _severity(severity: str, words: _Phrases) -> str:
-    return words.severities.get(severity, severity)
+def _severity(severity: str, phrases: _Phrases) -> str:
+    return phrases.words.severities.get(severity, severity)

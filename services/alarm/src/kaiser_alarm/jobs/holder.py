@@ -9,8 +9,9 @@ import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.bus.waiting import set_within
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
 from kaiser_common.contract.schemas.device import DeviceRecord
-from kaiser_common.contract.subjects import DEVICES_BUCKET
+from kaiser_common.contract.subjects import DEVICES_BUCKET, SENSOR_CONFIGS_BUCKET
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import DatabasePool
@@ -23,6 +24,7 @@ from kaiser_alarm.api.limits import LimitsApi
 from kaiser_alarm.consumers.events import EventReading
 from kaiser_alarm.consumers.owners import OwnerReading
 from kaiser_alarm.domain.board import Board
+from kaiser_alarm.domain.names import called_of
 from kaiser_alarm.domain.readings import Watch
 from kaiser_alarm.jobs.away import DatabaseWatch
 from kaiser_alarm.jobs.notify import Notifying
@@ -43,6 +45,7 @@ _REGISTRY_EVERY_S = 10.0
 _UPKEEP_EVERY_S = 3600.0
 _PUBLISH_AT_LEAST_EVERY_S = 5.0
 _ZONES_WITHIN_S = 30.0
+_NAMES_WITHIN_S = 5.0
 
 Answer = Callable[[Broker, AlarmApi, FiguresApi, LimitsApi, ChannelApi], None]
 """Of handlers.py, which stands above this room."""
@@ -75,11 +78,15 @@ class AlarmHolder:
         board, watch, on_steps = Board(), Watch(), self._unpublished.set
         clock_ms = self._clock_ms
         devices: Mirror[DeviceRecord] = devices_of(self._bus)
+        sensors: Mirror[str] = sensor_names_of(self._bus)
         sender = ChannelSender(self._settings.alarm_channel_timeout_s, self._reach)
         sealing = cache(lambda: Sealing(key_of(self._settings)))
         again_s, language = self._settings.alarm_again_s, self._settings.alarm_language
         zone_of = zones_of(devices)
-        notifying = Notifying(self._pool, board, sender, sealing, zone_of, on_steps, clock_ms, again_s, language)
+        called = called_of(devices, sensors)
+        notifying = Notifying(
+            self._pool, board, sender, sealing, zone_of, called, on_steps, clock_ms, again_s, language
+        )
         events = EventReading(self._pool, self._bus, board, watch, on_steps)
         ways = notifying.ways
         away = DatabaseWatch(self._pool, self._bus, board, ways, sender, sealing, on_steps, clock_ms, language)
@@ -100,7 +107,8 @@ class AlarmHolder:
                     owners=OwnerReading(self._bus, events, board, watch).run(),
                     publish=self._publish(),
                     devices=devices.keep(),
-                    notify=self._notify(events, devices, notifying),
+                    sensors=sensors.keep(),
+                    notify=self._notify(events, devices, sensors, notifying),
                     away=self._watch_database(events, away),
                     shelves=every(_SHELVES_EVERY_S, shelves, "shelves_postponed"),
                     registry=self._compare(events, board, devices),
@@ -117,14 +125,20 @@ class AlarmHolder:
             await until_done(partial(publish_steps, self._pool, self._bus), "steps_not_published")
             await set_within(self._unpublished, _PUBLISH_AT_LEAST_EVERY_S)
 
-    async def _notify(self, events: EventReading, devices: Mirror[DeviceRecord], notifying: Notifying) -> None:
+    async def _notify(
+        self, events: EventReading, devices: Mirror[DeviceRecord], sensors: Mirror[str], notifying: Notifying
+    ) -> None:
         """Notify once the alarms are known, and the zones of devices: without these no route of a zone takes an alarm.
-        Zones that cannot be read hold up no alarm for longer than half a minute."""
+        Zones that cannot be read hold up no alarm for longer than half a minute, names of sensors for five seconds."""
         await events.loaded.wait()
         try:
             await devices.ready(_ZONES_WITHIN_S)
         except TimeoutError as error:
             log.warning("zones_not_read", reason=str(error), next="routes of a zone take no alarm until they are read")
+        try:
+            await sensors.ready(_NAMES_WITHIN_S)
+        except TimeoutError as error:
+            log.warning("names_not_read", reason=str(error), next="notifications name sensors by their type until then")
         every_s = self._settings.alarm_notify_s
         await every(every_s, notifying.look, "notifications_postponed", delay_s=every_s, retry_s=1.0)
 
@@ -144,6 +158,15 @@ class AlarmHolder:
 def devices_of(bus: Bus) -> Mirror[DeviceRecord]:
     """The registry of devices, which keeps the revisions of deleted ones."""
     return Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json, stamp=lambda record, _: record)
+
+
+def sensor_names_of(bus: Bus) -> Mirror[str]:
+    """The configured names of sensors, by the keys of the bucket; "" for one without a name."""
+    return Mirror(bus, SENSOR_CONFIGS_BUCKET, _name_of)
+
+
+def _name_of(body: bytes) -> str:
+    return SensorConfig.model_validate_json(body, extra="ignore").name or ""
 
 
 def is_removed(devices: Mirror[DeviceRecord], esp_id: str) -> bool:

@@ -26,6 +26,7 @@ from kaiser_common.runtime.database import DatabasePool
 from kaiser_alarm import metrics
 from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise, applied, is_active
+from kaiser_alarm.domain.names import CalledOf
 from kaiser_alarm.domain.notification_texts import Language, Text, summary_of, text_of
 from kaiser_alarm.domain.routing import (
     MOST_APART,
@@ -68,6 +69,7 @@ class Notifying:
         sender: ChannelSender,
         sealing: Callable[[], Sealing],
         zone_of: Callable[[str], str | None],
+        called_of: CalledOf,
         on_steps: Callable[[], None],
         clock_ms: Callable[[], int],
         again_s: float,
@@ -79,6 +81,7 @@ class Notifying:
         self._sender = sender
         self._sealing = sealing
         self._zone_of = zone_of
+        self._called_of = called_of
         self._on_steps = on_steps
         self._clock_ms = clock_ms
         self._language = language
@@ -200,8 +203,13 @@ class Notifying:
             except WrongKey as error:
                 failure: str | None = str(error)
             else:
-                failure = await self._sender.send(url, _text(bundle, notified, self._language))
+                failure = await self._sender.send(url, self._text(bundle, notified))
         await self._note(bundle, failure)
+
+    def _text(self, bundle: Bundle, notified: Sequence[Alarm]) -> Text:
+        if bundle.is_summary:
+            return summary_of(notified, bundle.bundle, self._language, self._called_of)
+        return text_of(notified[0], bundle.bundle, self._language, self._called_of)
 
     async def _note(self, bundle: Bundle, failure: str | None) -> None:
         now = self._clock_ms()
@@ -246,9 +254,3 @@ def _usable(routes: Sequence[Route], enabled: Container[str]) -> list[Route]:
         for route in routes
         if route.enabled and kept[route.route_id]
     ]
-
-
-def _text(bundle: Bundle, notified: Sequence[Alarm], language: Language) -> Text:
-    if bundle.is_summary:
-        return summary_of(notified, bundle.bundle, language)
-    return text_of(notified[0], bundle.bundle, language)

@@ -18,13 +18,14 @@ from kaiser_common.contract.schemas.api.sensors import (
     ThresholdsModel,
 )
 from kaiser_common.contract.schemas.device import DeviceConfig, SensorItem
+from kaiser_common.contract.subjects import sensor_config_key
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.domain.settings import changed, unconfigured
 from kaiser_sensor.store import Connection
 from kaiser_sensor.store import configs as config_store
-from kaiser_sensor.store.config_mirror import Configs, Key, bucket_key
+from kaiser_sensor.store.config_mirror import Configs, Key
 from kaiser_sensor.store.newest import seen
 
 _OF_ONE_DEVICE = 1000
@@ -55,7 +56,7 @@ class ConfigApi:
         async with self._changing:
             async with self._pool.connection() as connection:
                 await config_store.put(connection, config)
-            await self._bucket.put(bucket_key(_key(config)), config.model_dump_json().encode())
+            await self._bucket.put(sensor_config_key(*_key(config)), config.model_dump_json().encode())
         return config
 
     async def patch(self, request: PatchSensor, caller: Caller) -> SensorConfig:
@@ -66,7 +67,7 @@ class ConfigApi:
             async with self._pool.connection() as connection:
                 config = changed(await self._before(connection, key), request.patch)
                 await config_store.put(connection, config)
-            await self._bucket.put(bucket_key(key), config.model_dump_json().encode())
+            await self._bucket.put(sensor_config_key(*key), config.model_dump_json().encode())
         return config
 
     async def _before(self, connection: Connection, key: Key) -> SensorConfig:
@@ -80,7 +81,7 @@ class ConfigApi:
             async with self._pool.connection() as connection:
                 if not await config_store.delete(connection, key):
                     raise RpcError(404, Code.INVALID_SENSOR_TYPE, "this sensor is not configured", "sensor_type")
-            await self._bucket.delete(bucket_key((key.esp_id, key.gpio, key.sensor_type, key.address)))
+            await self._bucket.delete(sensor_config_key(key.esp_id, key.gpio, key.sensor_type, key.address))
         return Nothing()
 
     async def items(self, request: DeviceId, caller: Caller) -> DeviceConfig:
@@ -109,7 +110,7 @@ def _key(config: SensorConfig) -> Key:
 
 
 def _by_key(configs: Iterable[SensorConfig]) -> dict[str, bytes]:
-    return {bucket_key(_key(config)): config.model_dump_json().encode() for config in configs}
+    return {sensor_config_key(*_key(config)): config.model_dump_json().encode() for config in configs}
 
 
 def _to_item(config: SensorConfig) -> SensorItem:

@@ -13,12 +13,6 @@ Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
 
 
-def bucket_key(key: Key) -> str:
-    """Its key in the bucket; as in versions before addresses where the sensor has none."""
-    esp_id, gpio, sensor_type, address = key
-    return f"{esp_id}.{gpio}.{sensor_type}" + (f".{address}" if address else "")
-
-
 def config_key(bucket_key_: str) -> Key:
     """The sensor of a key of the bucket."""
     esp_id, gpio, sensor_type, *address = bucket_key_.split(".", 3)
