@@ -74,3 +74,19 @@ def test_every_picture_of_the_readme_is_there():
     pictures = re.findall(r'(?:srcset|src)="([^"]+)"|!\[[^\]]*\]\(([^)]+)\)', text)
     assert len(pictures) == 5
     assert all((ROOT / (one or other)).is_file() for one, other in pictures)
+
+
+MAKE_AND_WITHOUT = re.compile(r"^\|[^|\n]*\| `make (\w+)[^`]*`[^|\n]*\| (.+) \|$", re.MULTILINE)
+
+
+def test_each_first_step_in_containers_has_its_command_without_make():
+    page, makefile = (ROOT / "docs/containers.md").read_text(), (ROOT / "Makefile").read_text()
+    without = dict(MAKE_AND_WITHOUT.findall(page))
+    assert without.keys() == {"up", "device", "certs", "secrets", "down"}
+    [path] = re.findall(r"^DEPLOY = PYTHONPATH=(\S+) ", makefile, re.MULTILINE)
+    assert f"`export PYTHONPATH={path}`" in page
+    for target, command in without.items():
+        [recipe] = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+        assert ("$(DEPLOY)" in recipe) == (f"python3 -m kaiser_deploy {target}" in command), target
+        for service in re.findall(r"docker compose kill --signal HUP ([a-z ]+?) [>2]", recipe):
+            assert service in command, target
