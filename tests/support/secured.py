@@ -85,10 +85,11 @@ def mosquitto(folder: Path, secrets: Path, port: int, memory_limit: int | None =
 
 @contextmanager
 def service(name: str, changes: Mapping[str, str], secrets: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A service in the environment that compose.yaml gives it; `changes` replaces addresses in the values."""
+    """A service in the environment that compose.yaml gives it where no setting of its own is set; `changes` replaces
+    addresses in the values."""
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     given = compose["services"][name]["environment"]
-    environment = {key: _default(str(value)) for key, value in given.items()}
+    environment = {key: _default(str(value)) for key, value in given.items() if value is not None}
     for key, value in environment.items():
         for old, new in {**changes, "/run/secrets": str(secrets)}.items():
             environment[key] = environment[key].replace(old, new) if old in value else environment[key]
