@@ -10,7 +10,8 @@ import { t, word } from "../core/texts.js";
  * 0 is not offered.
  */
 export function Duration({ label, value, onChange, usual, zero = null, required = false, least = 0, most = null, hint, problem = null }) {
-  const [size, setSize] = useState(() => unitOf(value ?? 0)[1]);
+  const [chosenSize, setSize] = useState(null);
+  const size = chosenSize ?? unitOf(value ?? 0)[1];
   const offered = [...(zero ? [[0, zero]] : []), ...usual.map((seconds) => [seconds, durationText(seconds)])];
 
   function choose(seconds) {
@@ -25,7 +26,10 @@ export function Duration({ label, value, onChange, usual, zero = null, required 
         <input type="number" step="any" inputmode="decimal" min=${least / size} max=${most === null ? undefined : most / size}
           aria-label=${t("duration.figure", { label })} required=${required && !(zero && value === 0)}
           value=${value === null || value === undefined || (zero && value === 0) ? "" : value / size}
-          onInput=${({ target }) => onChange(target.value === "" ? null : Number(target.value) * size)} />
+          onInput=${({ target }) => {
+            setSize(size);
+            onChange(target.value === "" ? null : Number(target.value) * size);
+          }} />
         <select aria-label=${t("duration.unit", { label })} onChange=${({ target }) => {
           const next = Number(target.value);
           if (value) onChange((value / size) * next);
@@ -44,9 +48,10 @@ export function Duration({ label, value, onChange, usual, zero = null, required 
     </fieldset>`;
 }
 
-/** A duration as a field of a form, which gets its seconds. `value` is the first value: drawing the page again keeps what was typed. */
+/** A duration as a field of a form, which gets its seconds: `value`, as it is now, until something is typed or chosen. */
 export function DurationField({ name, value, problem, ...others }) {
-  const [seconds, setSeconds] = useState(value ?? null);
+  const [chosen, setSeconds] = useState(undefined);
+  const seconds = chosen === undefined ? value ?? null : chosen;
   return html`
     <input type="hidden" name=${name} value=${seconds === null ? "" : Number(seconds.toFixed(3))} />
     <${Duration} ...${others} value=${seconds} onChange=${setSeconds} problem=${isWrong(problem, name) ? problem.message : null} />`;
