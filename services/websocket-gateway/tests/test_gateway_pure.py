@@ -7,7 +7,7 @@ import json
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.bus.pull import Delivery
@@ -407,9 +407,13 @@ async def test_an_answer_to_a_wrong_request_says_what_is_wrong_and_where(verb, p
     async def take(body: Body) -> None:
         """Take it."""
 
-    @app.get("/api/v1/esp/devices")
+    router = APIRouter(prefix="/api/v1/esp")
+
+    @router.get("/devices")
     async def devices() -> None:
         """Its path is like another one."""
+
+    app.include_router(router)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.request(verb, path, content=sent, headers={"Content-Type": kind})

@@ -149,7 +149,7 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers) if error.headers else None
         detail = str(error.detail)
         if detail == HTTPStatus(error.status_code).phrase and error.status_code in (404, 405):
-            detail = _no_such_route(request)
+            detail = await _no_such_route(request, error.status_code)
         return problem(request, error.status_code, code, detail, headers=headers)
 
     async def of_database(request: Request, error: Exception) -> JSONResponse:
@@ -187,10 +187,15 @@ async def _known(request: Request, place: tuple[str | int, ...]) -> set[str]:
     return body_fields(document, request.scope["route"].path_format, request.method, place[1:-1])
 
 
-def _no_such_route(request: Request) -> str:
+async def _no_such_route(request: Request, status: int) -> str:
     """That there is no such request, with the path that looks like it and the page that lists them all."""
     path = request.url.path[:200]
-    paths = {route.path for route in request.app.routes if hasattr(route, "path")}
-    alike = None if path in paths else nearest(path, {each for each in paths if "{" not in each})
-    hint = f"did you mean {alike}? " if alike and alike != "/api/docs" else ""
+    alike = await asyncio.to_thread(_path_like, request.app, path) if status == 404 else None
+    hint = f"did you mean {alike}? " if alike else ""
     return f"there is no {request.method} {path}: {hint}/api/docs lists all requests"
+
+
+def _path_like(app: FastAPI, path: str) -> str | None:
+    """The path without parameters that looks most like this one. Only the document has those of included routers."""
+    paths = {route.path for route in app.routes if hasattr(route, "path")}.union(app.openapi()["paths"])
+    return nearest(path, {each for each in paths if "{" not in each and each not in (path, "/api/docs")})
