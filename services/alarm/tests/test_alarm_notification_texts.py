@@ -6,7 +6,7 @@ import pytest
 from kaiser_alarm.domain.german import WORDS
 from kaiser_alarm.domain.life import Key, Raise, raised
 from kaiser_alarm.domain.names import Called, called_of
-from kaiser_alarm.domain.notification_texts import channel_test, summary_of, text_of
+from kaiser_alarm.domain.notification_texts import Language, channel_test, summary_of, text_of
 from kaiser_alarm.domain.sentences import sentence_of
 from kaiser_common.contract.alarm_kinds import AlarmKind
 from kaiser_common.contract.schemas.actuator import AlertType, Command
@@ -39,8 +39,14 @@ def test_a_summary_of_ten_thousand_names_each_kind_the_worst_first():
 def test_the_text_of_one_alarm_has_its_reference():
     text = text_of(alarm(), "abc-1", "en")
     assert text.title == "critical: ESP_1 device_offline"
-    assert "Raised: 2026-01-01 00:00:00 UTC" in text.body
+    assert "Raised: 2026-01-01 00:00:00 UTC\n" in text.body
     assert text.body.endswith("Reference: abc-1")
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", ", 2 times in all\n"), ("de", ", zum 2. Mal\n")])
+def test_an_alarm_that_was_raised_again_says_how_often(language: Language, said: str):
+    text = text_of(alarm().model_copy(update={"times": 2}), "abc-1", language)
+    assert f"2026-01-01 00:00:00 UTC{said}" in text.body
 
 
 BEYOND = {"gpio": 4, "sensor_type": "ds18b20", "facts": {"value": 41.25, "limit": 40.0, "unit": "°C"}}

@@ -37,7 +37,7 @@ _PHRASES: Mapping[Language, _Phrases] = MappingProxyType(
             english.WORDS,
             "Kind: {kind}\nSource: {source}\n{device}Raised: {raised} UTC{again}\nReference: {key}",
             "Device: {name} ({esp_id})\n",
-            ", for the {times}th time",
+            ", {times} times in all",
             "{severity}: {number} alarms",
             " and {number} more",
             "and {number} kinds more",

@@ -106,5 +106,6 @@ def _send(url: str, text: Text, reach: Reach) -> str | None:
     if _plugin(url).notify(title=text.title, body=text.body):
         return None
     if reach.refused is not None:
-        return f"channels may not reach {reach.refused}: list its network in KAISER_ALARM_CHANNEL_NETWORKS"
+        setting = 'KAISER_ALARM_CHANNEL_NETWORKS, such as ["10.1.0.0/16"]'
+        return f"channels may not reach {reach.refused}: list its network in {setting}"
     return "the channel refused the message or could not be reached"
