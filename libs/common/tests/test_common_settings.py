@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kaiser_common.runtime import known_settings
 from kaiser_common.runtime.settings import CommonSettings, SettingsError, load
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, model_validator
 
 ROOT = Path(__file__).parents[3]
 ENTRIES = [line.split(":")[1].strip() for line in (ROOT / "Procfile").read_text().splitlines()]
@@ -98,6 +98,7 @@ class Trial(CommonSettings):
     """Settings with a list, a secret, and two that must fit together."""
 
     cors_origins: list[str] = []
+    alarm_channel_networks: list[IPvAnyNetwork] = []
     alarm_key: SecretStr = Field(default=SecretStr(""), max_length=8)
 
     @model_validator(mode="after")
@@ -115,6 +116,10 @@ class Trial(CommonSettings):
             "KAISER_NATS_PORT='abc': Input should be a valid integer, unable to parse string as an integer",
         ),
         ({"KAISER_CORS_ORIGINS": "http://a"}, "KAISER_CORS_ORIGINS='http://a': it must be JSON, such as [\"…\"]"),
+        (
+            {"KAISER_ALARM_CHANNEL_NETWORKS": '["10.1.0.0/16", "10.2.0.1/16"]'},
+            "KAISER_ALARM_CHANNEL_NETWORKS=…, entry 2: value is not a valid IPv4 or IPv6 network",
+        ),
         (
             {"KAISER_ALARM_KEY": "a secret sentence"},
             "KAISER_ALARM_KEY=…: Value should have at most 8 items after validation, not 17",

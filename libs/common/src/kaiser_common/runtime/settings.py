@@ -87,11 +87,17 @@ def _problems(settings_class: type[CommonSettings], error: ValidationError | Not
         return [(name, f'{name}={os.environ.get(name)!r}: it must be JSON, such as ["…"]')]
     lines = []
     for problem in error.errors():
-        field = "_".join(str(part) for part in problem["loc"])
+        field = str(problem["loc"][0]) if problem["loc"] else ""
         reason = problem["msg"].removeprefix("Value error, ")
         shown = "…" if _is_secret(settings_class, problem["loc"]) else repr(problem["input"])
-        lines.append((field, f"{prefix}{field}".upper() + f"={shown}: {reason}" if field else reason))
+        inside = "".join(f", {_place(part)}" for part in problem["loc"][1:])
+        lines.append((field, f"{prefix}{field}".upper() + f"={shown}{inside}: {reason}" if field else reason))
     return lines
+
+
+def _place(part: int | str) -> str:
+    """A part of a setting in words: entries of a list count from 1."""
+    return f"entry {part + 1}" if isinstance(part, int) else part
 
 
 def _is_secret(settings_class: type[CommonSettings], place: tuple[int | str, ...]) -> bool:
