@@ -1,7 +1,9 @@
 """The stack's small parts: Procfile, secrets, choice of servers, the lint of tracked files."""
 
 import os
+import socket
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 import forked
@@ -68,6 +70,28 @@ def test_without_mosquitto_and_with_a_nats_of_ones_own_a_broker_is_asked_for(mon
     monkeypatch.setattr(mosquitto, "is_installed", lambda: False)
     with pytest.raises(SetupError, match="set KAISER_MQTT_HOST"):
         servers.choose(load({"KAISER_NATS_URL": "nats://nats.example:4222"}))
+
+
+@pytest.mark.parametrize("command", [control.stop, control.start])
+def test_without_a_stack_no_process_is_stopped_or_started(command, tmp_path: Path):
+    for folder in ("run", "log"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "log" / "postgres.log").touch()
+    with pytest.raises(SetupError, match=f"no stack runs on {tmp_path}: start it with `make run`"):
+        command(tmp_path / "run", "postgres")
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_every_port_that_is_taken_is_named_in_one_answer():
+    with ExitStack() as open_sockets:
+        taken = {}
+        for name in ("HTTP", "NATS", "MQTT"):
+            probe = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+            taken[f"KAISER_{name}_PORT"] = probe.getsockname()[1]
+        with pytest.raises(SetupError) as refused:
+            servers.require_ports(load({name: str(port) for name, port in taken.items()}))
+    lines = str(refused.value).splitlines()
+    assert [line.split(" is in use")[0] for line in lines] == [f"port {port} ({name})" for name, port in taken.items()]
 
 
 @pytest.mark.parametrize("command", [control.stop, control.start])

@@ -37,11 +37,12 @@ def read_again(run_dir: Path, name: str) -> None:
 
 
 def _check(run_dir: Path, name: str) -> None:
-    """Each process has had a pid file or is held, or its log is there from an earlier start."""
+    """SetupError unless the process has a pid file or is held, or its log is there from an earlier start."""
     names = {path.stem for path in (*run_dir.glob("*.pid"), *run_dir.glob("*.hold"))}
+    if not names:
+        raise SetupError(f"no stack runs on {run_dir.parent}: start it with `make run`")
     if name not in names and not (run_dir.parent / "log" / f"{name}.log").exists():
-        running = ", ".join(sorted(names)) or "none, start them with `make run`"
-        raise SetupError(f"there is no process {name!r}; there are: {running}")
+        raise SetupError(f"there is no process {name!r}; there are: {', '.join(sorted(names))}")
 
 
 def _wait(run_dir: Path, name: str, *, there: bool, within_s: float) -> None:

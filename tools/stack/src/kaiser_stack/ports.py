@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Mapping
 
 from kaiser_stack.errors import SetupError
 
@@ -35,13 +36,16 @@ def is_free(port: int) -> bool:
         return True
 
 
-def require_free(setting: str, port: int) -> None:
-    """SetupError when the port is taken, naming the setting that moves it."""
-    if not is_free(port):
-        raise SetupError(
-            f"port {port} ({setting}) is in use by another program: stop it, or set {setting} to a free port, "
-            f"such as {setting}={free_port()}"
-        )
+def require_free(wanted: Mapping[str, int]) -> None:
+    """SetupError with a line for each port of `wanted` that is taken, naming the setting that moves it."""
+    lines = [
+        f"port {port} ({setting}) is in use by another program: stop it, or set {setting} to a free port, "
+        f"such as {setting}={free_port()}"
+        for setting, port in wanted.items()
+        if not is_free(port)
+    ]
+    if lines:
+        raise SetupError("\n".join(lines))
 
 
 def next_free(first: int, taken: set[int]) -> int:

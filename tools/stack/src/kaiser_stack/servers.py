@@ -86,14 +86,15 @@ def choose(settings: StackSettings) -> Servers:
 
 
 def require_ports(settings: StackSettings) -> None:
-    """SetupError naming the first port that another program has."""
+    """SetupError naming each port that another program has."""
+    wanted = {"KAISER_HTTP_PORT": settings.http_port}
     if not settings.nats_url:
-        ports.require_free("KAISER_NATS_PORT", settings.nats_port)
+        wanted["KAISER_NATS_PORT"] = settings.nats_port
     if not settings.mqtt_host:
-        ports.require_free("KAISER_MQTT_PORT", settings.mqtt_port)
+        wanted["KAISER_MQTT_PORT"] = settings.mqtt_port
     if settings.needs_sandbox:
-        ports.require_free("KAISER_SANDBOX_PORT", settings.sandbox_port)
-    ports.require_free("KAISER_HTTP_PORT", settings.http_port)
+        wanted["KAISER_SANDBOX_PORT"] = settings.sandbox_port
+    ports.require_free(wanted)
 
 
 def _broker(settings: StackSettings) -> str:
