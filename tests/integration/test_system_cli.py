@@ -78,6 +78,10 @@ def test_a_pump_is_switched_stopped_and_freed_from_the_command_line(terminal: Te
     (switched,) = terminal.lines("command", esp_id, str(PUMP), "on", "--for", "10m")
     assert switched["state"] == "acknowledged"
     assert state().on is True
+    (listed,) = terminal.lines("actuators", "--device", esp_id)
+    assert (listed["gpio"], listed["name"], listed["registered"]) == (PUMP, "Pump", True)
+    unknown = terminal.run("command", esp_id, str(PUMP + 1), "on", status=1)
+    assert "kaiser actuators" in unknown.stderr
     assert "done by the device" in terminal.run("command", esp_id, str(PUMP), "on").output
     (unsaid,) = terminal.lines("command", esp_id, str(PUMP), "on")
     (forever,) = terminal.lines("command", esp_id, str(PUMP), "on", "--until-further-notice")

@@ -1,8 +1,12 @@
 """The command line without a server."""
 
 import json
+import socket
 import stat
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,15 +14,29 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from kaiser_cli import output, servers, times
+from kaiser_cli.commands.actuators import state_now
 from kaiser_cli.commands.command import duration_of
+from kaiser_cli.commands.doctor import standing
 from kaiser_cli.commands.sensors import value_now
 from kaiser_cli.commands.watch import line_of
 from kaiser_cli.main import cli
 from kaiser_client import Tokens, Watched
+from kaiser_common.contract.schemas.api.actuators import Actuator
+from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NOWHERE = "http://127.0.0.1:9"
+ALARM = Alarm(
+    alarm_id="5a982098f68cda7c",
+    kind="stop_in_force",
+    source="all",
+    severity="critical",
+    state="raised",
+    message="everything is stopped",
+    raised_at=1_767_225_600_000,
+    last_raised_at=1_767_225_600_000,
+)
 
 
 def run(*words: str, folder: Path | None = None, **environment: str) -> Result:
@@ -97,6 +115,57 @@ def test_on_without_an_end_is_asked_for_by_its_name_alone(options: tuple[str, ..
     shown = run("command", "ESP_0A1B2C3D", "25", "on", *options, folder=tmp_path)
     assert shown.exit_code == 2
     assert "--until-further-notice" in shown.stderr
+
+
+@contextmanager
+def broker_that_answers(connack: bytes) -> Iterator[int]:
+    """The port of a broker that answers each CONNECT with these bytes and closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listening.accept()
+                except OSError:
+                    return
+                with client:
+                    client.recv(1024)
+                    client.sendall(connack)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_broker_that_refuses_the_password_is_said_to_refuse_it(tmp_path: Path):
+    signed_in(tmp_path, NOWHERE, time.time() + 3600)
+    not_authorized = bytes((0x20, 0x02, 0x00, 0x05))  # MQTT 3.1.1, 3.2.2.3
+    with broker_that_answers(not_authorized) as port:
+        shown = run("send", "ESP_0A1B2C3D", "--mqtt-host", "127.0.0.1", "--mqtt-port", str(port), folder=tmp_path)
+    assert shown.exit_code == 5
+    assert f"the broker at 127.0.0.1:{port} refuses this client: Not authorized" in shown.stderr
+    assert "--mqtt-password" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        ({"state": True}, "on"),
+        ({"state": False, "emergency": "active"}, "off, stopped"),
+        ({"state": True, "registered": False}, "on, not registered"),
+        ({"known": False}, "not reported yet"),
+        ({"known": False, "last_state": True}, "last known on, not known now"),
+    ],
+)
+def test_the_state_of_an_actuator_says_what_is_known(of: dict[str, object], expected: str):
+    assert state_now(Actuator.model_validate({"esp_id": "ESP_1", "gpio": 25, **of})) == expected
+
+
+def test_an_alarm_that_is_over_is_no_finding_of_the_doctor():
+    [stop, over] = [ALARM.model_copy(update={"state": state, "message": state}) for state in ("raised", "cleared")]
+    assert list(standing([over])) == []
+    assert list(standing([over, stop])) == [("a critical alarm stands: raised", "kaiser alarms --severity critical")]
+    assert next(standing([stop, stop]))[0] == "2 critical alarms stand: raised"
 
 
 def test_without_a_sign_in_the_command_for_it_is_named(tmp_path: Path):

@@ -64,6 +64,8 @@ def hint_of(problem: ApiProblem) -> str:
         return "see the stops: kaiser clear --list; allow commands again: kaiser clear"
     if problem.code == Code.ESP_OFFLINE:
         return "--queue keeps a command until the device is back"
+    if problem.code == Code.INVALID_GPIO and problem.status == 404 and "actuator" in problem.detail:
+        return "the known ones: kaiser actuators"
     if problem.code == Code.ESP_DEVICE_NOT_FOUND and problem.status == 404:
         return "the known ones: kaiser devices"
     if problem.status == 403:

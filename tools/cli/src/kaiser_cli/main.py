@@ -3,6 +3,7 @@
 import click
 
 from kaiser_cli.commands import (
+    actuators,
     alarms,
     devices,
     doctor,
@@ -49,6 +50,7 @@ for one in (
     devices.devices,
     zones.zones,
     sensors.sensors,
+    actuators.actuators,
     watch.watch,
     send.send,
     command,

@@ -1,10 +1,12 @@
 """Finds faults as far as REST shows them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 from kaiser_client import ApiProblem, Kaiser
 from kaiser_client.calls import actuators, alarms, devices, rejected, system
+from kaiser_common.contract.schemas.api.alarms import Alarm
+from kaiser_common.contract.schemas.api.devices import Device
 from kaiser_common.contract.schemas.api.system import SystemStatus
 
 from kaiser_cli.asking import options, signed_in
@@ -93,16 +95,26 @@ def _of_stops(kaiser: Kaiser) -> Iterator[tuple[str, str]]:
 def _of_devices(kaiser: Kaiser) -> Iterator[tuple[str, str]]:
     pending = kaiser.ask(devices.list_devices(state="pending")).items
     if pending:
-        yield f"{len(pending)} devices wait for approval, {pending[0].esp_id} first", "kaiser devices --state pending"
+        yield f"wait for approval: {_some(pending)}", "kaiser devices --state pending"
     offline = kaiser.ask(devices.list_devices(state="approved", online=False)).items
     if offline:
-        yield f"{len(offline)} devices are offline, {offline[0].esp_id} first", "kaiser devices --offline"
+        yield f"offline: {_some(offline)}", "kaiser devices --offline"
+
+
+def _some(found: Sequence[Device]) -> str:
+    return found[0].esp_id if len(found) == 1 else f"{len(found)} devices, {found[0].esp_id} first"
 
 
 def _of_alarms(kaiser: Kaiser) -> Iterator[tuple[str, str]]:
-    critical = kaiser.ask(alarms.list_alarms(severity="critical")).items
-    if critical:
-        yield f"{len(critical)} critical alarms are open: {cell(critical[0].message)}", "see the console's page Alarms"
+    yield from standing(kaiser.ask(alarms.list_alarms(severity="critical")).items)
+
+
+def standing(critical: Iterable[Alarm]) -> Iterator[tuple[str, str]]:
+    """The finding of critical alarms whose condition holds; one that is over only waits for an acknowledgement."""
+    hold = [one for one in critical if one.state in ("raised", "acknowledged")]
+    if hold:
+        count = "a critical alarm stands" if len(hold) == 1 else f"{len(hold)} critical alarms stand"
+        yield f"{count}: {cell(hold[0].message)}", "kaiser alarms --severity critical"
 
 
 def _of_rejected(kaiser: Kaiser) -> Iterator[tuple[str, str]]:

@@ -60,6 +60,8 @@ def export(
         count = _write_json(file, rows) if as_json else _write_csv(file, list(kind.model_fields), rows)
     if output is not None:
         click.echo(f"{count} lines in {output}", err=True)
+    elif count == 0:
+        click.echo(f"no reading of {esp_id} in this time", err=True)
 
 
 def _rows(

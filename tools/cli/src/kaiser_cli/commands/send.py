@@ -15,6 +15,7 @@ from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.rejected import RejectedItem
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from kaiser_cli.asking import options, signed_in
 from kaiser_cli.commands.rejected import remedy
@@ -24,6 +25,7 @@ from kaiser_cli.output import show_json
 from kaiser_cli.times import duration
 
 _BROKER_WITHIN_S = 10.0
+_LOOK_EVERY_S = 0.02
 _PAUSE_S = 0.25
 
 
@@ -115,8 +117,10 @@ def send(
 
 
 def _publish(broker: DeviceBroker, topic: str, payload: str) -> None:
-    """Publish with QoS 1 and wait for the acknowledgement. Stopped: there was none."""
+    """Publish with QoS 1 and wait for the acknowledgement. Stopped: there was none, or the broker refuses us."""
     client = paho.Client(CallbackAPIVersion.VERSION2, f"kaiser-cli-{secrets.token_hex(4)}", protocol=paho.MQTTv311)
+    answers: list[ReasonCode] = []
+    client.on_connect = lambda *arguments: answers.append(arguments[3])
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:
@@ -127,15 +131,27 @@ def _publish(broker: DeviceBroker, topic: str, payload: str) -> None:
     except OSError as error:
         raise Stopped(f"no MQTT broker at {place}: {error}", AWAY, "another one: --mqtt-host, --mqtt-port") from error
     client.loop_start()
+    deadline = time.monotonic() + _BROKER_WITHIN_S
     try:
-        message = client.publish(topic, payload, qos=1)
-        message.wait_for_publish(_BROKER_WITHIN_S)
+        while not answers and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+        if answers and answers[0].is_failure:
+            hint = "a device's user and password: --mqtt-user, --mqtt-password; `make run` shows where they are"
+            raise Stopped(f"the broker at {place} refuses this client: {answers[0]}", AWAY, hint)
+        is_taken = _is_acknowledged(client.publish(topic, payload, qos=1), deadline - time.monotonic())
     finally:
         client.disconnect()
         client.loop_stop()
-    if not message.is_published():
-        hint = "does it ask for a password? --mqtt-user, --mqtt-password"
-        raise Stopped(f"the broker at {place} did not take the message within {_BROKER_WITHIN_S:g} s", AWAY, hint)
+    if not is_taken:
+        raise Stopped(f"the broker at {place} did not take the message within {_BROKER_WITHIN_S:g} s", AWAY)
+
+
+def _is_acknowledged(message: paho.MQTTMessageInfo, within_s: float) -> bool:
+    try:
+        message.wait_for_publish(max(within_s, 0.0))
+        return message.is_published()
+    except RuntimeError:  # paho's, if the connection is lost
+        return False
 
 
 def _fate(kaiser: Kaiser, topic: str, payload: dict[str, Any], wait_s: float) -> ReadingItem | RejectedItem | None:
