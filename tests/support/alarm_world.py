@@ -7,8 +7,11 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.schemas.api.alarms import Alarm, AlarmsPage, AlarmsQuery
 from kaiser_common.contract.schemas.api.notifications import (
+    AlarmNotification,
     Channel,
     ChannelBody,
+    Notifications,
+    NotificationsQuery,
     PutChannel,
     PutRoute,
     Route,
@@ -49,6 +52,14 @@ async def say(bus: Bus, event: str, esp_id: str = "ESP_1", severity: Any = "warn
 async def shown(bus: Bus, **query: Any) -> list[Alarm]:
     """Alarms as the service lists them."""
     found: list[Alarm] = (await ask(bus, "list", AlarmsQuery(**query), AlarmsPage)).items
+    return found
+
+
+async def notifications_of(bus: Bus, channel_id: str, kind: str) -> list[AlarmNotification]:
+    """The notifications to a channel of the open alarm of a kind, as the service lists them."""
+    [alarm] = await shown(bus, kind=kind)
+    query = NotificationsQuery(alarm_id=alarm.alarm_id, channel_id=channel_id)
+    found: list[AlarmNotification] = (await ask(bus, "notifications", query, Notifications)).items
     return found
 
 

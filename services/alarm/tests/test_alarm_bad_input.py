@@ -8,7 +8,7 @@ import subprocess
 
 import psycopg
 import pytest
-from alarm_world import FAST, ask, channel, has, say, shown, until
+from alarm_world import FAST, ask, channel, has, notifications_of, say, shown, until
 from kaiser_alarm.domain.life import Clear, Key, Raise, applied
 from kaiser_alarm.domain.routing import MOST_A_MINUTE, DueNotification, RecentMessages, worth_now
 from kaiser_common.bus.connection import Outgoing
@@ -167,5 +167,7 @@ async def test_a_mail_server_with_a_bad_certificate_gets_no_mail_and_is_an_alarm
     await say(bus, "device_offline")
     (failed,) = await until(lambda: shown(bus, kind="delivery_failed"))
     assert failed.source == "mail"
+    [row] = await notifications_of(bus, "mail", "device_offline")
+    assert (row.state, row.error) == ("waiting", "the channel refused the message or could not be reached")
     await until(has(lambda: [one for one in receiver.taken if "mail takes no messages" in one["message"]], 1))
     assert distrusted.mails == []

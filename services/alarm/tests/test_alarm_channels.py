@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from alarm_world import FAST, ask, channel, has, say, shown, until
+from alarm_world import FAST, ask, channel, has, notifications_of, say, shown, until
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.alarms import AcknowledgeAlarm, Alarm
@@ -76,7 +76,7 @@ async def test_a_channel_that_refuses_is_an_alarm_and_takes_the_message_later(st
     assert len(receiver.references()) == len(set(receiver.references()))
 
 
-async def test_a_channel_that_never_answers_holds_up_no_other(start, bus, receiver, mailbox):
+async def test_a_channel_that_never_answers_holds_up_no_other_and_gets_the_message_later(start, bus, receiver, mailbox):
     receiver.status = None
     start(**FAST | {"KAISER_ALARM_CHANNEL_TIMEOUT_S": "2"})
     await channel(bus, "hook", receiver.url)
@@ -85,6 +85,16 @@ async def test_a_channel_that_never_answers_holds_up_no_other(start, bus, receiv
     await until(has(lambda: mailbox.mails, 1))
     (failed,) = await until(lambda: shown(bus, kind="delivery_failed"))
     assert "no answer within 2 s" in failed.message
+    [row] = await notifications_of(bus, "hook", "device_offline")
+    assert (row.state, row.error) == ("waiting", "no answer within 2 s")
+    receiver.status = 200
+    await until(has(lambda: [one for one in receiver.taken if "device_offline" in one["message"]], 1))
+
+    async def is_sent():
+        return [one.state for one in await notifications_of(bus, "hook", "device_offline")] == ["sent"]
+
+    await until(is_sent)
+    await until(lambda: shown(bus, kind="delivery_failed", state="cleared"))
 
 
 async def test_killed_at_any_time_each_alarm_is_delivered_and_none_twice_unless_it_was_under_way(
