@@ -44,5 +44,5 @@ def test_another_client_is_the_cause_only_where_the_broker_was_there_all_the_tim
         if isinstance(step, ConnectFailed):
             attempts.failed(step, "esp", "127.0.0.1:1883")
         else:
-            attempts.lost(*step)
+            attempts.lost(*step, "127.0.0.1:1883")
     assert events.told.count("mqtt_session_taken_over") == times

@@ -97,7 +97,7 @@ SYSTEM_EVENTS: Mapping[SystemEventName, tuple[str, ...]] = MappingProxyType(
         "ingest_stalled": ("source",),
         "intent_outcome": ("outcome", "note"),
         "mqtt_breaker_closed": ("source",),
-        "mqtt_breaker_open": ("source", "reason"),
+        "mqtt_breaker_open": ("source", "broker", "reason"),
         "mqtt_message_expired": ("topic",),
         "mqtt_message_refused": ("topic", "reason"),
         "mqtt_message_stopped": ("topic",),

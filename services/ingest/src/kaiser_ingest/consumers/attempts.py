@@ -68,7 +68,7 @@ class ConnectAttempts:
         self.failures = 0
         metrics.RECONNECTS.labels(Loss.LEFT.value).inc()
 
-    def lost(self, closed: Closed, lasted_s: float) -> bool:
+    def lost(self, closed: Closed, lasted_s: float, broker: str) -> bool:
         """A connection that was up has ended; True if it did not last."""
         unstable = lasted_s < backoff.STABLE_AFTER_S
         # MQTT 3.1.1 has no reason, and that of MQTT 5 is lost where our acknowledgements meet the closed socket
@@ -87,7 +87,7 @@ class ConnectAttempts:
             )
         else:
             log.warning("mqtt_lost", code=int(Code.CONNECTION_LOST), reason=closed.text, lasted_s=round(lasted_s, 1))
-        self._report_open_breaker()
+        self._report_open_breaker(broker)
         return unstable or taken_over
 
     def failed(self, error: ConnectFailed, profile: str, broker: str) -> bool:
@@ -113,23 +113,30 @@ class ConnectAttempts:
             reason=str(error),
             failures=self.failures,
         )
-        self._report_open_breaker()
+        self._report_open_breaker(broker)
         return False
 
-    def _report_open_breaker(self) -> None:
+    def _report_open_breaker(self, broker: str) -> None:
         if self.failures == backoff.BREAKER_FAILURES:
             metrics.BREAKER_OPEN.set(1)
-            log.error("mqtt_breaker_open", code=int(Code.CIRCUIT_OPEN), reason=self.last_error, next="one try a minute")
-            self._events.put(breaker_open(self.last_error, self._source))
+            log.error(
+                "mqtt_breaker_open",
+                code=int(Code.CIRCUIT_OPEN),
+                broker=broker,
+                reason=self.last_error,
+                next="one try a minute",
+            )
+            self._events.put(breaker_open(broker, self.last_error, self._source))
 
 
-def breaker_open(reason: str, source: str) -> SystemEvent:
-    """The event that the broker cannot be used."""
+def breaker_open(broker: str, reason: str, source: str) -> SystemEvent:
+    """The event that a broker cannot be used; broker: its address."""
     return system_event(
         "mqtt_breaker_open",
         "critical",
-        f"the MQTT broker cannot be used, one try a minute: {reason}",
+        f"the MQTT broker {broker} cannot be used, one try a minute: {reason}",
         code=Code.CIRCUIT_OPEN,
         source=source,
+        broker=broker,
         reason=reason,
     )

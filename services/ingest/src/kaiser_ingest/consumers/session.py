@@ -356,7 +356,7 @@ class MqttSession:
         if left:
             self._attempts.left()
             return False
-        return self._attempts.lost(closed, time.monotonic() - since)
+        return self._attempts.lost(closed, time.monotonic() - since, self.profiles[self.active].address)
 
     async def _watch_broker(self, connection: MqttConnection) -> None:
         """Subscribe to Mosquitto's count of dropped messages; Mosquitto forgets a count that does not change within a

@@ -90,7 +90,7 @@ def others_of(receiver: Receiver, settings: IngestSettings) -> tuple[list[System
     if session.is_up:
         ended.append(ConditionKey("broker_unreachable", source))
     elif breaker_is_open(session.failures):
-        holding.append(breaker_open(session.last_error, source))
+        holding.append(breaker_open(session.profiles[session.active].address, session.last_error, source))
     return holding, ended
 
 
