@@ -107,8 +107,12 @@ async def test_a_nats_with_passwords_lets_nobody_in(nats_factory, monkeypatch):
     monkeypatch.setattr(nats_program.Nats, "probe", listens)
     url = nats_factory().url
     assert set(reds(await bus.look(DoctorSettings(nats_url=url)))) == {"NATS"}
-    findings = await bus.look(DoctorSettings(nats_url=url, nats_user="doctor", nats_password="hQ5x-92Vkd-pp31"))
-    assert "lets nobody in without a password" in {finding.text for finding in findings}
+    for settings in (
+        DoctorSettings(nats_url=url, nats_user="doctor", nats_password="hQ5x-92Vkd-pp31"),
+        DoctorSettings(nats_url=url.replace("//", "//doctor:hQ5x-92Vkd-pp31@")),
+    ):
+        findings = await bus.look(settings)
+        assert "lets nobody in without a password" in {finding.text for finding in findings}
 
 
 def at(server, **more) -> DoctorSettings:

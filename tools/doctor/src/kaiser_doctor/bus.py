@@ -232,13 +232,19 @@ def _server(settings: DoctorSettings) -> list[Finding]:
 
 
 async def _anonymous(settings: DoctorSettings) -> list[Finding]:
-    nobody = CommonSettings(nats_url=settings.nats_address, nats_user="")
+    nobody = CommonSettings(nats_url=_without_user(settings.nats_address), nats_user="")
     try:
         async with asyncio.timeout(2.0), connect(nobody, "doctor-nobody") as bus:
             await bus.round_trip()
     except TimeoutError:
         return of_anonymous(False, _host(settings))
     return of_anonymous(True, _host(settings))
+
+
+def _without_user(address: str) -> str:
+    """The address without user and password: with them everybody is let in."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 async def _ask(bus: Bus, method: str) -> dict[str, Any] | None:
