@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_demo import fate, mocks, send
+from kaiser_demo import cli, fate, mocks, send
 from kaiser_demo.rest import RestRefused
+from kaiser_stack import report
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.ports import LOOPBACK, free_port
+from kaiser_stack.settings import load
 
 
 def test_the_sender_sends_a_reading_of_the_contract():
@@ -39,6 +41,16 @@ def test_the_sender_returns_what_the_broker_acknowledged(mqtt_broker):
     sent = send.send(mqtt_broker.host, mqtt_broker.port, send.SentReading("god", "ESP_1", 4, "DS18B20", 21.5))
     assert sent.topic == "kaiser/god/esp/ESP_1/sensor/4/data"
     assert json.loads(sent.payload)["ts"] == sent.at_ms
+
+
+def test_a_reading_goes_to_the_broker_of_the_stack_that_runs(tmp_path: Path):
+    settings = load({"KAISER_STATE_DIR": str(tmp_path)})
+    assert cli.broker_of(settings) == (LOOPBACK, 1883)
+    report.addresses_file(settings).parent.mkdir()
+    report.addresses_file(settings).write_text(json.dumps({"mqtt_host": LOOPBACK, "mqtt_port": 21883}))
+    assert cli.broker_of(settings) == (LOOPBACK, 21883)
+    own = load({"KAISER_STATE_DIR": str(tmp_path), "KAISER_MQTT_HOST": "broker.example", "KAISER_MQTT_PORT": "8883"})
+    assert cli.broker_of(own) == ("broker.example", 8883)
 
 
 class Answers:

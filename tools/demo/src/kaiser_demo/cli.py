@@ -1,6 +1,7 @@
 """The command line: `python -m kaiser_demo load|remove|send|replay`."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from kaiser_stack import logins, report
 from kaiser_stack.console import Console
 from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.settings import StackSettings, load
 
 from kaiser_demo import factory, fate, mocks, replays, rest, send
@@ -48,7 +50,7 @@ def _send(arguments: argparse.Namespace, settings: StackSettings, say: mocks.Say
     reading = send.SentReading(
         arguments.kaiser, arguments.esp, arguments.gpio, arguments.type, arguments.value, arguments.unit
     )
-    host, port = settings.mqtt_host or "127.0.0.1", settings.mqtt_port
+    host, port = broker_of(settings)
 
     def once() -> send.AcknowledgedReading:
         sent = send.send(host, port, reading, *_device(settings))
@@ -64,6 +66,17 @@ def _send(arguments: argparse.Namespace, settings: StackSettings, say: mocks.Say
         if arguments.register:
             fate.register(session, reading.esp_id)
         say(fate.follow(session, reading, once, registered=arguments.register))
+
+
+def broker_of(settings: StackSettings) -> tuple[str, int]:
+    """Host and port of the broker: as set, else of the stack that runs on these settings."""
+    if not settings.mqtt_host:
+        try:
+            addresses = json.loads(report.addresses_file(settings).read_text())
+            return addresses["mqtt_host"], addresses["mqtt_port"]
+        except FileNotFoundError:
+            return LOOPBACK, settings.mqtt_port
+    return settings.mqtt_host, settings.mqtt_port
 
 
 def _load(content: mocks.Demo, settings: StackSettings, say: mocks.Say) -> None:
