@@ -82,6 +82,12 @@ def test_without_a_stack_no_process_is_stopped_or_started(command, tmp_path: Pat
     assert not list((tmp_path / "run").iterdir())
 
 
+def test_a_setting_of_the_containers_is_said_to_have_no_effect():
+    given = {"KAISER_MQTT_BIND": "0.0.0.0", "KAISER_HTTP_BIND": "", "KAISER_HTTP_HOST": "0.0.0.0"}
+    [line] = values.without_effect(given)
+    assert line.startswith("KAISER_MQTT_BIND is a setting of `make up` and has no effect here: ")
+
+
 def test_every_port_that_is_taken_is_named_in_one_answer():
     with ExitStack() as open_sockets:
         taken = {}

@@ -47,6 +47,8 @@ def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
     console = Console(verbose=getattr(arguments, "verbose", False))
     if arguments.command in ("run", "servers"):
         known_settings.check(os.environ)
+        for line in values.without_effect(os.environ):
+            console.notice(line)
     match arguments.command:
         case "run":
             entries: Iterable[procfile.Entry] = procfile.read(arguments.procfile)

@@ -9,7 +9,21 @@ from kaiser_stack.procfile import Entry
 
 _OF_THE_STACK = frozenset(f"KAISER_{name}_PORT" for name in ("HTTP", "NATS", "MQTT", "SANDBOX", "METRICS"))
 """The stack sets them for each service: 0 is a free one here."""
+_OF_CONTAINERS = {
+    "KAISER_HTTP_BIND": "KAISER_HTTP_HOST opens the console to the network",
+    "KAISER_MQTT_BIND": "devices on the network: docs/operating.md",
+    "KAISER_MQTT_TLS_BIND": "devices on the network: docs/operating.md",
+}
 _WITHIN_S = 60.0
+
+
+def without_effect(environment: Mapping[str, str]) -> list[str]:
+    """A line for each setting of the containers that is set and that a native stack does not read."""
+    return [
+        f"{name} is a setting of `make up` and has no effect here: {instead}"
+        for name, instead in _OF_CONTAINERS.items()
+        if environment.get(name)
+    ]
 
 
 def check(entries: Iterable[Entry], environment: Mapping[str, str]) -> None:
