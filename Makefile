@@ -127,9 +127,10 @@ certs: ## make a server certificate and turn TLS on: make certs HOST=broker.exam
 	@$(DEPLOY) certs $(addprefix --host ,$(HOST)) $(ARGS)
 	@echo "then: docker compose restart mosquitto (and nats, with --bus)"
 
-device: ## give a device a password at the broker and show it: make device ESP=ESP_0A1B2C3D (ARGS=--remove takes it away)
+device: ## give a device a password at the broker of the containers and show it: make device ESP=ESP_0A1B2C3D (ARGS=--remove takes it away)
 	@$(DEPLOY) device $(ESP) $(ARGS)
-	@docker compose kill --signal HUP mosquitto 2> /dev/null || echo "the broker does not run here: have it read its password file again"
+	@docker compose kill --signal HUP mosquitto 2> /dev/null || \
+	  echo "the broker does not run in a container here: have it read its password file again (a broker of \`make run\` has its own: $(BIN)/python -m kaiser_stack device $(ESP))"
 
 images: ## put the images of deploy/images.toml into compose.yaml, the Dockerfile and Kubernetes
 	@PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy.images write
@@ -189,11 +190,12 @@ clean: ## remove .venv and caches; the data in .kaiser stays
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Kaiser needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1): set PYTHON, as in make PYTHON=python3.12 run" >&2; exit 2; }
+	@echo "creating $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV) || { \
 		rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 2; }
 
 $(VENV)/.lock-installed: requirements.lock | $(BIN)/python
-	@echo "installing requirements.lock into $(VENV) (once, and after changes)"
+	@echo "installing requirements.lock into $(VENV) (once, and after changes: some minutes without a word)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 

@@ -1,4 +1,4 @@
-/** Copies a text; over plain HTTP, where a browser has no clipboard, it selects it to be copied by hand. */
+/** Copies a text; where a browser has no clipboard (plain HTTP) or refuses it, it selects the text to be copied by hand. */
 
 import { html, useApp } from "./html.js";
 import { t } from "../core/texts.js";
@@ -6,12 +6,11 @@ import { t } from "../core/texts.js";
 export function CopyButton({ text }) {
   const { toasts } = useApp();
   async function copy({ currentTarget }) {
-    if (navigator.clipboard) {
-      await navigator.clipboard.writeText(text);
+    const source = currentTarget.closest("section").querySelector("pre");
+    if (await navigator.clipboard?.writeText(text).then(() => true, () => false)) {
       toasts.say(t("copy.copied"));
       return;
     }
-    const source = currentTarget.closest("section").querySelector("pre");
     getSelection().selectAllChildren(source);
     toasts.say(t("copy.it_is_selected_copy_it"), "info");
   }

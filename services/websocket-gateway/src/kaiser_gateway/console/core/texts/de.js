@@ -350,7 +350,7 @@ export default {
   "connect_program.as_the_device_reaches_it": "wie das Gerät ihn erreicht, nicht 127.0.0.1",
   "connect_program.broker_address": "Adresse des Brokers",
   "connect_program.empty_where_it_asks_for": "leer, wo er keinen verlangt, sonst {device}",
-  "connect_program.made_by_the_administrator_of": "vom Administrator des Brokers erzeugt: make device ESP=…; es bleibt auf dieser Seite",
+  "connect_program.made_by_the_administrator_of": "vom Administrator des Brokers erzeugt: bei Containern make device ESP=…, bei make run .venv/bin/python -m kaiser_stack device ESP_…; es bleibt auf dieser Seite",
   "connect_program.on_the_phone": "Auf dem Telefon",
   "connect_program.password_at_the_broker": "Passwort am Broker",
   "connect_program.port": "Port",

@@ -350,7 +350,7 @@ export default {
   "connect_program.as_the_device_reaches_it": "as the device reaches it, not 127.0.0.1",
   "connect_program.broker_address": "Broker address",
   "connect_program.empty_where_it_asks_for": "empty where it asks for none, else {device}",
-  "connect_program.made_by_the_administrator_of": "made by the administrator of the broker: make device ESP=…; it stays on this page",
+  "connect_program.made_by_the_administrator_of": "made by the administrator of the broker: make device ESP=… of containers, .venv/bin/python -m kaiser_stack device ESP_… of make run; it stays on this page",
   "connect_program.on_the_phone": "On the phone",
   "connect_program.password_at_the_broker": "Password at the broker",
   "connect_program.port": "Port",
