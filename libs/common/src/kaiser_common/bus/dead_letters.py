@@ -4,6 +4,7 @@ import base64
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import repeat
 
 from pydantic_core import from_json
@@ -133,15 +134,22 @@ def device_of(delivery: Delivery) -> str:
     """The device in `esp.<two tokens of kind>.<kaiser_id>.<esp_id>…`, `esp.downlink.<kaiser_id>.<esp_id>` or
     `mqtt.<out or urgent>.<kaiser_id>.<esp_id>…`, or that a line of a pack names; nobody where the subject is of another
     form, where the line cannot be read or there are several, and for a stop of everything."""
-    tokens = delivery.subject.split(".")
+    named = _named_by(delivery.subject)
+    if named is not None:
+        return named
+    return _named_in(delivery.body) if delivery.count == 1 else NO_DEVICE
+
+
+@lru_cache(maxsize=4096)
+def _named_by(subject: str) -> str | None:
+    """The device that a subject names, or nobody; None where the lines of the pack say it."""
+    tokens = subject.split(".")
     to_device = tokens[0] == "mqtt"
     place = 3 if to_device or tokens[:2] == ["esp", "downlink"] else 4
     named = tokens[place] if len(tokens) > place else NO_DEVICE
     if to_device and not is_esp_id(named):
         return NO_DEVICE
-    if not named.isdigit():
-        return named
-    return _named_in(delivery.body) if delivery.count == 1 else NO_DEVICE
+    return None if named.isdigit() else named
 
 
 def source_of(delivery: Delivery) -> tuple[str, str]:

@@ -80,6 +80,7 @@ class Delivery:
         ones of the next message."""
         if self.count == 1:
             return [self]
+        most = min(most, self.count)
         step = max(1, len(self.body) // most)
         found: dict[int, Delivery] = {}
         for place in range(self.stream_sequence * _PLACES_APART % step, len(self.body), step)[:most]:
