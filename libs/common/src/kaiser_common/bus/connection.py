@@ -252,10 +252,16 @@ def _parts(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
         yield messages[start:]
 
 
+_STORED = b'{"stream":'
+"""How a PubAck begins, as the server writes it: it need not be decoded, which takes ten times as long."""
+
+
 def _said(body: bytes) -> tuple[int | None, str]:
     """The meaning of a PubAck: (0, "") stored, (None, "") no answer, (error code, text) refused."""
     if not body:  # 503 from the server itself: no stream has this subject, or JetStream is starting
         return None, ""
+    if body.startswith(_STORED) and b'"error"' not in body:
+        return 0, ""
     error = json.loads(body).get("error")
     return (0, "") if error is None else (int(error.get("err_code", -1)), str(error.get("description", "")))
 
