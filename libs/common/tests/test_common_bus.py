@@ -18,7 +18,7 @@ from kaiser_common.bus.connection import Bus, BusClosed, BusUnavailable, Outgoin
 from kaiser_common.bus.consumer import Consumer, Spacing
 from kaiser_common.bus.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGED
 from kaiser_common.bus.mirror import Mirror
-from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.pull import Delivery, Pull
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.rpc import Nothing
@@ -152,6 +152,49 @@ async def test_a_lone_message_waits_for_no_further_ones(bus, spacing):
         await bus.publish("test.a", b"1")
         await reading
         assert time.monotonic() - started < 15, "a pull waits 30 s for a whole batch"
+
+
+async def test_each_wait_for_messages_ends_though_none_comes(bus):
+    pull = Pull(bus, STREAM.name, CONSUMER.name, 10)
+    for _ in range(2):  # opened once more, it has a timer again
+        async with asyncio.timeout(60), pull.open():
+            assert [await pull.wait() for _ in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "stored"),
+    [
+        (b'{"stream":"TEST", "seq":7}', True),
+        (b'{"stream":"TEST","domain":"hub","seq":7,"duplicate":true}', True),
+        (
+            b'{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"TEST","seq":0}',
+            False,
+        ),
+        (b'{"stream":"TEST","seq":0,"error":{"code":503,"err_code":10077,"description":"maximum"}}', False),
+        (b'{"seq":7,"stream":"TEST"}', True),
+        (b"", False),
+    ],
+)
+async def test_a_message_is_stored_where_jetstream_answers_so(bus, answer, stored):
+    async def on_request(message) -> None:
+        await bus.client.publish(message.reply, answer)
+
+    await bus.client.subscribe("elsewhere.a", cb=on_request)
+    publishing = bus.publish("elsewhere.a", b"1", deadline_s=0.5)
+    if stored:
+        await publishing
+    else:
+        with pytest.raises(BusUnavailable):
+            await publishing
+
+
+async def test_an_answer_that_is_none_of_jetstream_does_not_count_as_stored(bus):
+    async def on_request(message) -> None:
+        await bus.client.publish(message.reply, b"+OK")
+
+    await bus.client.subscribe("elsewhere.a", cb=on_request)
+    with pytest.raises(ValueError, match="Expecting value"):
+        await bus.publish("elsewhere.a", b"1", deadline_s=0.5)
 
 
 async def nothing_is_unacknowledged(consumer: Consumer) -> None:

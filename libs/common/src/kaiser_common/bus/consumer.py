@@ -83,6 +83,7 @@ class Consumer:
         self._pull = Pull(bus, spec.stream, spec.name, max_messages, lambda: rest_s)
         self._acks_within_s = acks_within_s
         self._unsent_acks: list[str] = []
+        self._acks_wait = asyncio.Event()
         self._held: dict[str, None] = {}
         self._stop = asyncio.Event()
         self.name = spec.name
@@ -122,7 +123,7 @@ class Consumer:
 
     async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
         while not self.stopping:
-            if not await self._pull.wait(1.0):
+            if not await self._pull.wait():
                 continue
             if self._pull.gone:
                 log.warning("consumer_gone", stream=self.spec.stream, consumer=self.spec.name)
@@ -217,6 +218,8 @@ class Consumer:
         self._unsent_acks += self._settled(batch)
         if not self._acks_within_s or len(self._unsent_acks) >= _ACKS_TOGETHER:
             await self._send_acks()
+        else:
+            self._acks_wait.set()
 
     async def nak(self, batch: Iterable[Delivery], *, delay_s: float) -> None:
         """Have messages delivered again after `delay_s` (a delay of 0 would storm), but what was acknowledged or given
@@ -228,7 +231,10 @@ class Consumer:
         await self._send(replies, b"")
 
     async def _keep_sending_acks(self) -> None:
-        while self._acks_within_s:
+        """Send what waits, until cancelled. While nothing is acknowledged this does not wake."""
+        while True:
+            await self._acks_wait.wait()
+            self._acks_wait.clear()
             await asyncio.sleep(self._acks_within_s)
             await self._send_acks()
 

@@ -20,7 +20,6 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from kaiser_common.bus.connection import Bus, BusUnavailable
-from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.pack import count, split
 from kaiser_common.contract.subjects import is_packed
 
@@ -31,6 +30,7 @@ API = "$JS.API.CONSUMER"
 SHORT_REPLY = 9
 """Tokens of the reply of a delivery that names neither domain nor account."""
 
+_LONGEST_WAIT_S = 1.0
 _EXPIRES_S = 30.0
 _IDLE_HEARTBEAT_S = 2.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
@@ -179,6 +179,7 @@ class Pull:
         self._heard_at = time.monotonic()
         self._connection = 0
         self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self.arrived: list[Delivery] = []
         self.gone = False
         """True when the server says that the consumer does not exist."""
@@ -194,19 +195,32 @@ class Pull:
         try:
             yield self
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             try:
                 await (subscription.drain() if to_the_end else subscription.unsubscribe())  # type: ignore[no-untyped-call]
             except (NatsError, OSError, TimeoutError) as error:
                 log.debug("unsubscribe_failed", error=str(error) or type(error).__name__)
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Ask for more where there is room, then wait until something has arrived. False: nothing yet."""
+    async def wait(self) -> bool:
+        """Ask for more where there is room, then wait until something has arrived, a second at most. False: nothing
+        yet.
+
+        One timer ends the waits of a second: one for each of 200 messages a second would cost more than the waits.
+        """
         await self.top_up()
         if self.arrived or self.gone:
             return True
         self._wake.clear()
-        await set_within(self._wake, timeout_s)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LONGEST_WAIT_S, self._end_wait)
+        await self._wake.wait()  # set within a second by `_end_wait`
         return bool(self.arrived) or self.gone
+
+    def _end_wait(self) -> None:
+        self._timer = None
+        self._wake.set()
 
     def interrupt(self) -> None:
         self._wake.set()

@@ -78,7 +78,7 @@ class OrderedReader:
         expected = 1
         reconnects = self._bus.client.stats["reconnects"]
         while not self._stopping and not pull.gone and not pull.unheard:
-            arrived = await pull.wait(1.0)
+            arrived = await pull.wait()
             if self._bus.client.stats["reconnects"] != reconnects:
                 return  # the server may have lost the consumer, or the stream may have been recreated
             if not arrived:
