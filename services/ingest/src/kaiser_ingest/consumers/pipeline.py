@@ -255,7 +255,7 @@ class Pipeline:
         now = now_ms()
         self._qos0 -= sum(message.qos == 0 for message in done)
         accounts = self.accounts
-        accounts.finished.update(Tally(zip(_kinds(done), batch.results, strict=True)))
+        accounts.finished.update(zip(_kinds(done), batch.results, strict=True))
         accounts.rejected.update(batch.codes)
         accounts.odd.update(batch.odd)
         accounts.ignored.update(batch.ignored)

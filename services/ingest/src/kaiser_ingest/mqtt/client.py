@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -168,6 +169,7 @@ class MqttClient(aiomqtt.Client):
         **options: Any,
     ) -> None:
         super().__init__(hostname, port, **options)
+        self._thread = threading.get_ident()
         self._splitter = splitter
         self._on_messages = on_messages
         self._tap: _Tap | None = None
@@ -258,7 +260,12 @@ class MqttClient(aiomqtt.Client):
         self._loop.call_soon_threadsafe(self._attach, sock)
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        self._loop.call_soon_threadsafe(self._write)
+        """Write in a moment. While it connects, paho calls this in another thread; waking the loop from there costs
+        three system calls."""
+        if threading.get_ident() == self._thread:
+            self._loop.call_soon(self._write)
+        else:
+            self._loop.call_soon_threadsafe(self._write)
 
     def _write(self) -> None:
         """Send paho's queue immediately; only data that the socket does not accept waits.

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 
 import structlog
 from kaiser_common.bus.connection import Bus
@@ -50,6 +51,7 @@ class Hub:
         self._clients: dict[tuple[str, str], Client] = {}
         self._unsent: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._seconds = STAGE_SECONDS.labels("bus_to_ws")
+        self._read_of = lru_cache(maxsize=64)(metrics.EVENTS.labels)
         self.last_seq = 0
         self.draining = False
 
@@ -133,7 +135,7 @@ class Hub:
                 if seq_of(delivery.stream_sequence) <= self.last_seq:
                     self._begin_anew()
                 self.last_seq = last_seq_of(delivery)
-                metrics.EVENTS.labels(type_of(delivery)).inc(delivery.count)
+                self._read_of(type_of(delivery)).inc(delivery.count)
                 if self._index:
                     await self.offer(delivery)
             if batch:
