@@ -73,7 +73,7 @@ class Life:
         self.mirror = mirror
         self.stops = Stops(bus, bucket, mirror, self.devices, self.now_ms, Numbers())
         self.ledger = EmergencyLedger(pool, bus, self.stops, TIMEOUT, self.clock)
-        self.clears = Clears(pool, self.stops, self.ledger, self.devices, self.now_ms)
+        self.clears = Clears(pool, self.stops, self.ledger, self.devices, self.now_ms, self._heard)
         self.inbox = ActuatorMessages(pool, bus, self.stops, self.ledger, self.clears, TIMEOUT, self.clock)
         self.registry = ActuatorRegistryApi(pool, self.devices, self.stops, self.clock)
         self.emergency = EmergencyApi(bus, self.stops, self.ledger, self.clears, self.now_ms, wait_s=0.0)
@@ -1185,6 +1185,22 @@ async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_s
     assert (await life.emergencies())[-1] == "emergency_stop", "the device may have taken the clear all the same"
     assert [event["event"] for event in await life.events("system_event")][-1] == "emergency_not_cleared"
     assert await refusal(life.send("ON")) == (423, 5411)
+
+
+async def test_a_clear_whose_confirmation_came_in_time_and_is_unread_is_not_given_up(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(5)
+    await life.look()
+    confirmation = life.answer("response", status="emergency_cleared")
+    life.heard_up_to = life.now
+    life.wait(15)
+    await life.look()
+    assert await life.is_clearing(), "the messages of the fleet wait to be read"
+    await life.say(confirmation)
+    assert list(life.stops) == []
+    assert set((await life.emergencies())[1:]) == {"clear_emergency"}, "it was not stopped again"
 
 
 async def test_a_clear_names_the_stop_that_it_saw(life):

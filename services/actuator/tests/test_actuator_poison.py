@@ -59,10 +59,13 @@ async def parts(bus_settings, database):
         def now_ms() -> int:
             return int(clock().timestamp() * 1000)
 
+        async def heard(now: datetime) -> datetime:
+            return now
+
         def messages(publishes=bus) -> ActuatorMessages:
             stops = Stops(bus, bucket, board, devices, now_ms, Numbers())
             ledger = EmergencyLedger(pool, bus, stops, TIMEOUT, clock)
-            clears = Clears(pool, stops, ledger, devices, now_ms)
+            clears = Clears(pool, stops, ledger, devices, now_ms, heard)
             return ActuatorMessages(pool, publishes, stops, ledger, clears, TIMEOUT, clock)
 
         yield bus, messages

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -244,6 +244,10 @@ class World:
         self.answers.append(Said(esp_id, self.now, self.sequence, is_alert, pressed))
         return self.answers[-1]
 
+    async def heard_up_to(self, now: datetime) -> datetime:
+        """As JetStream says it: until when no message of a device waits."""
+        return min([now, *(time_of(said.at) for said in self.answers)])
+
     def missed(self, *esp_ids: str) -> None:
         for esp_id in esp_ids:
             self.unheard[esp_id].append(self.now)
@@ -454,7 +458,7 @@ class Replica:
         self.stops = Stops(line, bucket, self.mirror, records, lambda: world.now, Numbers())
         self.ledger = ledger = Ledger(world, gates, recording, self.stops, line)
         pool = Pool(gates, world)
-        self.clears = Clears(pool, self.stops, ledger, records, lambda: world.now)
+        self.clears = Clears(pool, self.stops, ledger, records, lambda: world.now, world.heard_up_to)
         self.api = EmergencyApi(line, self.stops, ledger, self.clears, lambda: world.now, wait_s=0.0)
         self.messages = ActuatorMessages(
             pool, line, self.stops, ledger, self.clears, timedelta(seconds=10), lambda: time_of(world.now)

@@ -43,7 +43,7 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
         stops = Stops(bus, bucket, board, devices, now_ms, numbers)
         ledger = EmergencyLedger(pool, bus, stops, timeout, utc_now)
         due = DueSweep(pool, bus, devices, stops, ledger, timeout, utc_now, HeardUpTo(consumer.position).up_to)
-        clears = Clears(pool, stops, ledger, devices, now_ms)
+        clears = Clears(pool, stops, ledger, devices, now_ms, HeardUpTo(consumer.position).up_to)
         devices.on_change(due.on_device)
         messages = ActuatorMessages(pool, bus, stops, ledger, clears, timeout, utc_now)
         answering, consuming = Broker(bus, service, settings), Broker(bus, service, settings)

@@ -18,6 +18,8 @@ REFUSES_MS = 5_000
 """So long after a stop the firmware refuses a clear (alert verification_failed)."""
 CONFIRMS_MS = 15_000
 """The time that a device has to confirm a clear that was sent to it."""
+UNREAD_MS = 60_000
+"""So much longer a clear is waited for while messages of devices wait to be processed: the confirmation may be one."""
 ECHO_MS = REFUSES_MS
 """The answer to a stop that has ended since comes within this time: a later alert counts as the device's own."""
 OBEYED = "emergency_stop"
@@ -131,12 +133,13 @@ def begin_clear(
     return held, Put(key, held.stop.model_copy(update={"clearing": clearing, "not_cleared": None}), held.revision)
 
 
-def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int], now_ms: int) -> Due:
+def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int], now_ms: int, heard_ms: int) -> Due:
     """The work that the running clears need now.
 
     tracked: the devices that must confirm a clear of everything, those with actuators. told: when this replica last
-    sent a stop to a device, ms. A clear of everything becomes a stop of each device with a clear of its own; once all
-    of them are in the bucket, the stop of everything ends.
+    sent a stop to a device, ms. heard_ms: up to when the messages of devices are processed. A clear of everything
+    becomes a stop of each device with a clear of its own; once all of them are in the bucket, the stop of everything
+    ends.
     """
     everything = board.get(EVERYTHING)
     changes: list[Put | Delete] = []
@@ -151,11 +154,19 @@ def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int],
                 changes.append(Delete(key, held.revision))  # the newer stop of everything holds the device
             continue
         ready = ready_at(held.stop, told)
-        if now_ms >= max(ready, held.clearing.asked_at) + CONFIRMS_MS:
+        if is_overdue(held, told, now_ms) and (
+            is_overdue(held, told, heard_ms) or is_overdue(held, told, now_ms - UNREAD_MS)
+        ):
             changes.append(Put(key, _kept(held.stop), held.revision))
         elif now_ms >= ready:
             clears.append(SendClear(held, now_ms // REPEAT_MS))
     return Due(tuple(changes), tuple(clears))
+
+
+def is_overdue(held: Held, told: Mapping[str, int], at_ms: int) -> bool:
+    """Whether the time for a device to confirm its clear is over."""
+    clearing = held.clearing
+    return clearing is not None and at_ms >= max(ready_at(held.stop, told), clearing.asked_at) + CONFIRMS_MS
 
 
 def confirmed(board: Board, esp_id: str, told: Mapping[str, int], said_at: int) -> Delete | None:

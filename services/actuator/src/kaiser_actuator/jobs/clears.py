@@ -1,15 +1,26 @@
 """Clears under way: sent when the device takes them, ended by its confirmation, given up after 15 s."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 import structlog
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import every
 
 from kaiser_actuator.domain.emergencies import EVERYTHING
-from kaiser_actuator.domain.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, what_is_due
+from kaiser_actuator.domain.emergency_core import (
+    REPEAT_MS,
+    Delete,
+    Held,
+    Put,
+    SendClear,
+    confirmed,
+    is_overdue,
+    what_is_due,
+)
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store import actuators
 from kaiser_actuator.store.stops import Stops
@@ -31,12 +42,14 @@ class Clears:
         ledger: EmergencyLedger,
         devices: Mapping[str, DeviceRecord],
         now_ms: Callable[[], int],
+        heard: Callable[[datetime], Awaitable[datetime]],
     ) -> None:
         self._pool = pool
         self._stops = stops
         self._ledger = ledger
         self._devices = devices
         self._now_ms = now_ms
+        self._heard = heard
         self._sent: dict[str, tuple[int, int]] = {}
 
     async def run(self) -> None:
@@ -46,6 +59,7 @@ class Clears:
     async def once(self) -> None:
         """One look. A clear goes out once the mirror has read it, with what the mirror had read when it was decided."""
         await self._stops.clear_late()
+        heard_ms = await self._heard_ms()
         board, read_up_to = self._stops.board(), self._stops.read_up_to
         if not any(held.clearing for held in board.values()):
             self._sent.clear()
@@ -55,7 +69,7 @@ class Clears:
         if everything is not None and everything.clearing is not None:
             async with self._pool.connection() as connection:
                 tracked = await actuators.devices_with_actuators(connection)
-        due = what_is_due(board, tracked, self._stops.told, self._now_ms())
+        due = what_is_due(board, tracked, self._stops.told, self._now_ms(), heard_ms)
         for start in range(0, len(due.changes), _AT_ONCE):
             part = due.changes[start : start + _AT_ONCE]
             await asyncio.gather(*(self._change(change, board.get(change.key), tracked) for change in part))
@@ -105,6 +119,14 @@ class Clears:
             for held in self._stops.board().values()
             if held.stop.emergency_id.startswith(f"{emergency_id}-")
         )
+
+    async def _heard_ms(self) -> int:
+        """Up to when the messages of devices are processed, ms; NATS is asked only if a clear is about to be given up:
+        the confirmations of a fleet may wait for longer than one device has for its own."""
+        now_ms, told = self._now_ms(), self._stops.told
+        if not any(is_overdue(held, told, now_ms) for held in self._stops.board().values()):
+            return now_ms
+        return ms_of(await self._heard(time_of(now_ms)))
 
     async def _change(self, change: Put | Delete, before: Held | None, tracked: set[str]) -> None:
         if isinstance(change, Put):
