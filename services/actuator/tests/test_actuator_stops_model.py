@@ -112,7 +112,11 @@ class Bucket:
         if value is None:
             self.deleted.append(Emergency.model_validate_json(self.now[key][1]).emergency_id)
         else:
-            self.ids.setdefault(key, {}).setdefault(Emergency.model_validate_json(value).emergency_id, self.revision)
+            stop = Emergency.model_validate_json(value)
+            known = self.ids.setdefault(key, {})
+            known[stop.emergency_id] = (
+                self.revision if stop.clearing is None else known.get(stop.emergency_id, self.revision)
+            )
         self.now[key] = (self.revision, value)
         self.log.append((key, self.revision, value))
         return self.revision
@@ -200,6 +204,7 @@ class World:
         self.gates = gates
         self.now = 1_767_225_600_000
         self.ids = 0
+        self.times_online = 0
         self.outbox: list[dict] = []
         self.behind: list[dict] = []
         """The ordinary lane: second copies of stops."""
@@ -255,6 +260,11 @@ class World:
     def message_id(self) -> str:
         self.ids += 1
         return f"e{self.ids}"
+
+    def occasion(self) -> str:
+        """A coming online; the replicas that see it name it alike."""
+        self.times_online += 1
+        return f"online{self.times_online}"
 
     async def publish_batch(self, messages, **_) -> None:
         messages = [each for each in messages if each.subject.startswith("mqtt.")]
@@ -733,8 +743,17 @@ class StopsModel(RuleBasedStateMachine):
     def device_returns(self, esp_id) -> None:
         if not self.world.online[esp_id]:
             self.world.online[esp_id] = True
+            occasion = self.world.occasion()
             for number, replica in enumerate(self.replicas):
-                self.run(number, replica.stops.send_again(esp_id, f"online{self.world.now}"))
+                self.run(number, replica.stops.send_again(esp_id, occasion))
+
+    @rule(esp_id=st.sampled_from(DEVICES))
+    def device_restarts(self, esp_id) -> None:
+        """Too short to be missed: it forgets its stop, and what was on its way to it is lost."""
+        if self.world.online[esp_id]:
+            self.device_leaves(esp_id)
+            self.world.stopped_at[esp_id] = None
+            self.device_returns(esp_id)
 
     @rule(esp_id=st.sampled_from(DEVICES))
     def device_is_deleted(self, esp_id) -> None:
@@ -748,9 +767,10 @@ class StopsModel(RuleBasedStateMachine):
         if esp_id not in self.world.deleted:
             return
         self.world.deleted.remove(esp_id)
+        occasion = self.world.occasion()
         for number, replica in enumerate(self.replicas):
             replica.records[esp_id] = record_of(esp_id)
-            self.run(number, replica.stops.send_again(esp_id, f"online{self.world.now}"))
+            self.run(number, replica.stops.send_again(esp_id, occasion))
 
     @rule(replica=st.integers(0, 1))
     def restart(self, replica) -> None:
@@ -765,7 +785,7 @@ class StopsModel(RuleBasedStateMachine):
         self.replicas[replica] = Replica(replica, self.world, self.bucket, self.gates, self.recording)
         for esp_id in DEVICES:
             if self.world.online[esp_id]:
-                self.run(replica, self.replicas[replica].stops.send_again(esp_id, f"online{self.world.now}"))
+                self.run(replica, self.replicas[replica].stops.send_again(esp_id, self.world.occasion()))
 
     @invariant()
     def only_what_somebody_asked_to_clear_is_over(self) -> None:
@@ -783,7 +803,8 @@ class StopsModel(RuleBasedStateMachine):
                 ids = {stop.emergency_id for stop in task.result().items if key_of(stop.esp_id, stop.gpio) == key}
                 known = self.bucket.ids.get(key, {})
                 since = min((known[each] for each in ids if each in known), default=0)
-                assert key in in_force or any(known[each] >= since for each in self.asked & known.keys()), key
+                asked = [revision for each, revision in known.items() if root_of(each) in self.asked]
+                assert key in in_force or any(revision >= since for revision in asked), key
 
     def teardown(self) -> None:
         """When all is done and delivered, each device's last emergency message agrees with what is in force."""
@@ -828,6 +849,7 @@ class StopsModel(RuleBasedStateMachine):
         for esp_id in DEVICES:
             if "all" in in_force or esp_id in in_force:
                 assert self.world.last[esp_id] == "emergency_stop", f"{esp_id} is stopped and heard a clear last"
+                assert self.world.stopped_at[esp_id] is not None, f"{esp_id} runs under a stop"
             elif esp_id not in self.world.doubtful and f"{esp_id}.5" not in in_force:
                 assert self.world.stopped_at[esp_id] is None, f"{esp_id} is free and heard a stop last"
         self.what_was_pressed_at_a_device_holds(in_force)
@@ -890,6 +912,36 @@ def test_a_press_that_nats_did_not_answer_is_in_force_in_the_end_and_ends_with_i
     settle(model)
     assert list(model.bucket.stops()) == ["ESP_A.5"]
     model.clear(1, ("ESP_A", 5))
+    settle(model)
+    assert [list(replica.stops) for replica in model.replicas] == [[], []]
+    model.teardown()
+
+
+def test_a_press_that_is_not_stored_yet_is_not_ended_by_the_clear_of_an_older_one(quiet):
+    """Another replica is about to write down that the older one is cleared."""
+    model = with_nothing_in_force()
+    older = model.world.table["e1"].stop
+    model.a_press_fails(0, (None, None), stored=False)
+    model.flow(12)
+    model.align(0)
+    model.flow(12)
+    model.run(1, model.replicas[1].ledger.note_cleared(older, "bob", "dry"))
+    settle(model)
+    assert list(model.bucket.stops()) == ["all"]
+    model.teardown()
+
+
+def test_of_two_presses_that_nats_did_not_answer_the_newer_is_in_force_in_the_end_and_ends_with_its_clear(quiet):
+    model = with_nothing_in_force()
+    model.a_press_fails(0, ("ESP_A", None), stored=False)
+    model.flow(12)
+    model.look(0)  # tries it again
+    model.a_press_fails(0, ("ESP_A", None), stored=False)
+    newer = f"e{model.world.ids}"
+    model.go_on(1)
+    settle(model)
+    assert [stop.emergency_id for stop in model.bucket.stops().values()] == [newer]
+    model.clear(1, ("ESP_A", None))
     settle(model)
     assert [list(replica.stops) for replica in model.replicas] == [[], []]
     model.teardown()

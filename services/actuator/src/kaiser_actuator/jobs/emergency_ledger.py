@@ -103,7 +103,8 @@ class EmergencyLedger:
                     await emergencies.is_cleared(connection, stop.emergency_id),
                 )
                 for key, held in board.items()
-                if (stop := held.stop).clearing is None
+                if held.revision > 0  # one that is being raised has no number yet, and counts as older than all
+                and (stop := held.stop).clearing is None
                 and (key not in in_table or in_table[key].emergency_id != stop.emergency_id)
             }
         for key, (is_known, is_cleared) in known.items():

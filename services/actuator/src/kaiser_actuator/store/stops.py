@@ -144,9 +144,10 @@ class Stops(Mapping[str, Emergency]):
             await self.tell(raised, "raised")
             is_told = True
         finally:
-            if not is_told:
+            if not is_told and self._raising.get(key, stop) == stop:  # a newer press is noted by itself
                 self._failed[key] = stop
-        self._failed.pop(key, None)
+        if self._failed.get(key) == stop:
+            del self._failed[key]
         metrics.STOP_SECONDS.observe(time.perf_counter() - started)
         log.warning("emergency_raised", key=key, by=stop.raised_by, reason=stop.reason)
         return raised
