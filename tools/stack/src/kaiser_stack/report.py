@@ -12,6 +12,7 @@ from kaiser_stack.settings import StackSettings
 
 GATEWAY = "websocket-gateway"
 SIMULATOR = "simulator"
+FACTORY = "factory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,13 @@ def rows(settings: StackSettings, ready: Ready) -> list[tuple[str, str]]:
         ("admin", f"user {settings.admin_user}, password {f'in {_short(password)}' if password else 'as you set it'}"),
     ]
     demo = [("demo", "`make demo` in another terminal loads a greenhouse of eight mock devices")]
+    model = [("", "`make demo FILE=demo/factory.yaml` starts a mock factory")]
     return [
         *(gateway if GATEWAY in ready.metrics_ports else []),
         ("MQTT", f"{ready.environment['KAISER_MQTT_HOST']}:{settings.mqtt_port}   {ready.broker}"),
         *_device(settings, ready),
         *(demo if {GATEWAY, SIMULATOR} <= set(ready.metrics_ports) else []),
+        *(model if {GATEWAY, SIMULATOR, FACTORY} <= set(ready.metrics_ports) else []),
         ("logs", f"{_short(str(settings.log_dir))}/   warnings and errors show here too"),
     ]
 
