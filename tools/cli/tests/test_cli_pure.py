@@ -14,13 +14,14 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from kaiser_cli import output, servers, times
+from kaiser_cli.asking import hint_of
 from kaiser_cli.commands.actuators import state_now
 from kaiser_cli.commands.command import duration_of
 from kaiser_cli.commands.doctor import standing
 from kaiser_cli.commands.sensors import value_now
 from kaiser_cli.commands.watch import line_of
 from kaiser_cli.main import cli
-from kaiser_client import Tokens, Watched
+from kaiser_client import ApiProblem, Tokens, Watched
 from kaiser_common.contract.schemas.api.actuators import Actuator
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
@@ -145,6 +146,22 @@ def test_a_broker_that_refuses_the_password_is_said_to_refuse_it(tmp_path: Path)
     assert shown.exit_code == 5
     assert f"the broker at 127.0.0.1:{port} refuses this client: Not authorized" in shown.stderr
     assert "--mqtt-password" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "detail", "hint"),
+    [
+        (404, 5202, "this actuator is not registered", "the known ones: kaiser actuators"),
+        (404, 5202, "no such sensor at gpio 4", ""),
+        (404, 5001, "no device ESP_1", "the known ones: kaiser devices"),
+        (503, 5402, "service sensor cannot reach its database or NATS, try again later", "what is down: kaiser doctor"),
+        (504, 5403, "service sensor did not answer within 5 s", "what is down: kaiser doctor"),
+        (504, 5403, "the device has not confirmed: the stop stays in force", ""),
+        (422, 5206, "name: too long", ""),
+    ],
+)
+def test_a_problem_has_the_command_that_helps(status: int, code: int, detail: str, hint: str):
+    assert hint_of(ApiProblem(status, detail, code=code)) == hint
 
 
 @pytest.mark.parametrize(

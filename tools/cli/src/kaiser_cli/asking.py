@@ -68,6 +68,8 @@ def hint_of(problem: ApiProblem) -> str:
         return "the known ones: kaiser actuators"
     if problem.code == Code.ESP_DEVICE_NOT_FOUND and problem.status == 404:
         return "the known ones: kaiser devices"
+    if problem.status in (503, 504) and problem.detail.startswith("service "):
+        return "what is down: kaiser doctor"
     if problem.status == 403:
         return "sign in as somebody with that role: kaiser login --user NAME"
     return ""

@@ -258,7 +258,8 @@ class RpcSubscriber(CoreSubscriber):
             result = "unavailable"
             log.warning("request_unavailable", method=name, error=str(error) or type(error).__name__)
             await self._refuse(
-                message, RpcError(503, UNAVAILABLE, f"service {service} cannot reach a dependency, try again later")
+                message,
+                RpcError(503, UNAVAILABLE, f"service {service} cannot reach its database or NATS, try again later"),
             )
         # The border of one caller's request: a bug in answering it is reported to that caller and to the operator. It
         # must not end the process, or one bad request repeated would keep, say, emergency stops from being served.
