@@ -16,7 +16,7 @@ from kaiser_stack.metrics_ports import MetricsPorts
 from kaiser_stack.process import Child, Program, last_words
 from kaiser_stack.settings import StackSettings
 
-_READY_WITHIN_S = 60.0
+_READY_WITHIN_S = 180.0
 _MIGRATED_WITHIN_S = 180.0
 _ASK_EVERY_S = 0.05
 
