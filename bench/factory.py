@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -86,11 +87,12 @@ class Shown:
 
 def _at_rate(own: Bed, seconds: float) -> dict[str, Any]:
     job = own.job(int(READINGS_RATE * seconds), devices=1000, rate=READINGS_RATE)
+    states = [_numbered(number) for number in range(int(RATE * seconds) + _MORE)]
     with sender.start(job) as sending:
         stored_before, cpu_before = own.acknowledged(), own.usage()
         sending.go()
         started = time.time()
-        sent, shown, missing = asyncio.run(_states(own, seconds))
+        sent, shown, missing = asyncio.run(_states(own, states, seconds))
         sending.result()
         stored_at = own.until_stored(job, stored_before)
         cpu_after = own.usage()
@@ -108,7 +110,7 @@ def _at_rate(own: Bed, seconds: float) -> dict[str, Any]:
     }
 
 
-async def _states(own: Bed, seconds: float) -> tuple[int, Shown, int]:
+async def _states(own: Bed, states: Sequence[Numbered], seconds: float) -> tuple[int, Shown, int]:
     """Send states of AGVs, each with its number as its order: how many, when they were shown, how many never were.
 
     They are encoded before the run, and of the events only the orders are read, so that the CPU is left to the stack.
@@ -130,8 +132,6 @@ async def _states(own: Bed, seconds: float) -> tuple[int, Shown, int]:
     await until(lambda: all(line.connections for line in lines), "the AGVs are connected")
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, stop.set)
-
-    states = [_numbered(number) for number in range(int(RATE * seconds) + _MORE)]
 
     def offer(number: int) -> None:
         shown.sent(number)
