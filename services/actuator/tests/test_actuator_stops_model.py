@@ -203,6 +203,8 @@ class World:
     def __init__(self, gates) -> None:
         self.gates = gates
         self.now = 1_767_225_600_000
+        self.failures: list[bool] = []
+        """Of the next batches for the OUTBOX those that get no answer: True for one that is stored all the same."""
         self.ids = 0
         self.times_online = 0
         self.outbox: list[dict] = []
@@ -270,8 +272,9 @@ class World:
         messages = [each for each in messages if each.subject.startswith("mqtt.")]
         if messages:
             await self.gates.wait()
+        is_stored = self.failures.pop() if messages and self.failures else None
         for message in messages:
-            if message.msg_id in self.seen:
+            if message.msg_id in self.seen or is_stored is False:
                 continue
             self.seen.add(message.msg_id)
             body = json.loads(message.body)
@@ -281,6 +284,8 @@ class World:
                 self.held_up.append(body)
             else:
                 self.outbox.append(body)
+        if is_stored is not None:
+            raise BusUnavailable("no acknowledgement")
 
     def ingest(self, *, behind: bool = False) -> None:
         """Write the next message of a lane: a clear never behind a newer stop of the device or of all."""
@@ -507,6 +512,18 @@ class StopsModel(RuleBasedStateMachine):
         self.take_alerts()
         self.world.now += 60_000
 
+    def until_done(self, replica: int, call, *args) -> asyncio.Task:
+        """A step that comes again where NATS did not answer: a message of a device, a device that is to be stopped."""
+
+        async def done() -> None:
+            while True:
+                try:
+                    return await call(*args)
+                except BusUnavailable:
+                    continue
+
+        return self.run(replica, done())
+
     def run(self, replica: int, coroutine) -> asyncio.Task:
         async def answered():
             try:
@@ -532,6 +549,12 @@ class StopsModel(RuleBasedStateMachine):
         self.bucket.failures.append(stored)
         self.world.told_by_others.append(self.world.now)  # what a press that fails has sent is sent again
         self.press(replica, whom)
+
+    @rule(stored=st.booleans())
+    def a_batch_for_the_outbox_fails(self, stored) -> None:
+        """NATS does not answer; the messages may be stored all the same."""
+        self.world.failures = [stored]
+        self.world.told_by_others.append(self.world.now)  # what fails is sent again
 
     @rule(replica=st.integers(0, 1), whom=TARGETS)
     def clear(self, replica, whom) -> None:
@@ -689,7 +712,7 @@ class StopsModel(RuleBasedStateMachine):
         elif not lost:
             if self.world.stopped_at[said.esp_id] is not None:
                 self.world.doubtful.add(said.esp_id)
-            self.run(replica, self.replicas[replica].clears.confirmed(said.esp_id, said.sequence, said.at))
+            self.until_done(replica, self.replicas[replica].clears.confirmed, said.esp_id, said.sequence, said.at)
 
     def take_alerts(self) -> None:
         """The messages of devices before the next answer to a clear."""
@@ -700,7 +723,7 @@ class StopsModel(RuleBasedStateMachine):
         """By the same process always: it knows best what it has sent."""
         body = {"kaiser_id": "god", "esp_id": said.esp_id, "gpio": 5, "ts": said.at, "received_at": said.at}
         alert = ActuatorAlert.model_validate({**body, "alert_type": "emergency_stop", "message": "Actuator stopped"})
-        self.run(0, self.replicas[0].messages.on_alert(alert, said.sequence))
+        self.until_done(0, self.replicas[0].messages.on_alert, alert, said.sequence)
         for press in self.at_devices:
             press.taken = press.taken or press.said == said
 
@@ -745,7 +768,7 @@ class StopsModel(RuleBasedStateMachine):
             self.world.online[esp_id] = True
             occasion = self.world.occasion()
             for number, replica in enumerate(self.replicas):
-                self.run(number, replica.stops.send_again(esp_id, occasion))
+                self.until_done(number, replica.stops.send_again, esp_id, occasion)
 
     @rule(esp_id=st.sampled_from(DEVICES))
     def device_restarts(self, esp_id) -> None:
@@ -770,7 +793,7 @@ class StopsModel(RuleBasedStateMachine):
         occasion = self.world.occasion()
         for number, replica in enumerate(self.replicas):
             replica.records[esp_id] = record_of(esp_id)
-            self.run(number, replica.stops.send_again(esp_id, occasion))
+            self.until_done(number, replica.stops.send_again, esp_id, occasion)
 
     @rule(replica=st.integers(0, 1))
     def restart(self, replica) -> None:
@@ -785,7 +808,7 @@ class StopsModel(RuleBasedStateMachine):
         self.replicas[replica] = Replica(replica, self.world, self.bucket, self.gates, self.recording)
         for esp_id in DEVICES:
             if self.world.online[esp_id]:
-                self.run(replica, self.replicas[replica].stops.send_again(esp_id, self.world.occasion()))
+                self.until_done(replica, self.replicas[replica].stops.send_again, esp_id, self.world.occasion())
 
     @invariant()
     def only_what_somebody_asked_to_clear_is_over(self) -> None:
@@ -990,6 +1013,28 @@ def test_a_device_that_is_sent_its_stop_again_while_its_clear_is_written_down_is
     assert model.bucket.stops() == {}
     model.teardown()
     assert model.world.stopped_at["ESP_A"] is None
+
+
+def test_a_stop_whose_clear_was_given_up_is_sent_again_though_nats_did_not_answer_at_first(quiet):
+    """The device took the clear, and its confirmation was lost: it would run under the stop."""
+    model = with_nothing_in_force()
+    model.press(0, ("ESP_A", None))
+    model.flow(12)
+    model.clear(0, ("ESP_A", None))
+    model.flow(12)
+    model.time_passes(5_100)
+    model.look(0)
+    model.flow(12)
+    assert model.world.stopped_at["ESP_A"] is None, "it took the clear"
+    model.take_alerts()
+    model.answer(0, lost=True, again=False)
+    model.time_passes(16_000)
+    model.look(0)
+    model.a_batch_for_the_outbox_fails(stored=False)
+    model.flow(12)
+    assert model.bucket.stops()["ESP_A"].not_cleared is not None
+    model.teardown()
+    assert model.world.stopped_at["ESP_A"] is not None
 
 
 def with_nothing_in_force() -> StopsModel:

@@ -150,7 +150,7 @@ class Clears:
         """The device may have taken the clear all the same: it is sent the stop again, with a newer number."""
         esp_id = held.stop.esp_id or ""
         log.error("emergency_not_cleared", key=esp_id, why=held.stop.not_cleared)
-        await self._stops.tell(held.stop, "not cleared")
+        await self._stops.tell_kept(held.stop)
         await self._ledger.note_not_cleared(held.stop)
 
     async def _everything_cleared(self, change: Delete, before: Held, tracked: set[str]) -> None:

@@ -77,7 +77,7 @@ class Stops(Mapping[str, Emergency]):
         self._raising: dict[str, Emergency] = {}
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
         self._failed: dict[str, Emergency] = {}
-        """Stops whose press failed, until `raise_again` has finished it."""
+        """Stops that may not have been sent, or stored, until `raise_again` has finished that."""
         self._own: dict[str, Held] = {}
         self._gone: dict[str, int] = {}
         """Our changes, until the mirror has them: values, and revisions that were deleted."""
@@ -207,6 +207,15 @@ class Stops(Mapping[str, Emergency]):
         await self._bus.publish_batch(self._messages(stop, why, urgent=True))
         self._was_sent(stop)
         metrics.STOPS.labels(why).inc()
+
+    async def tell_kept(self, stop: Emergency) -> None:
+        """Send a stop again whose clear was given up: its device may have taken the clear. BusUnavailable: it is sent
+        by `raise_again` once NATS takes it."""
+        try:
+            await self.tell(stop, "not cleared")
+        except BusUnavailable:
+            self._failed[key_of(stop.esp_id, stop.gpio)] = stop
+            raise
 
     async def follow(self, stop: Emergency) -> None:
         """Purge commands admitted in between, and send the stop again behind all messages that ingest may hold, unless
