@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from auditing import audited
 from browser import Person
 from console_pages import pages
 from devices import new_id, now_ms
@@ -152,6 +153,38 @@ def test_an_alarm_a_refused_form_a_failed_command_and_an_event_are_german(person
     expect(refused).to_contain_text("Feld hi_hi")
     refused.get_by_text("Wortlaut des Servers").click()
     expect(refused.locator("[lang=en]")).to_contain_text("hi_hi (5) must be above hi (6)")
+
+
+def test_what_only_the_server_says_is_folded_below_german(person: Person, site: Stack):
+    with site.sign_in() as rest:
+        command = rest.post("/api/v1/actuators/ESP_NOWHERE/25/command", json={"command": "OFF"})
+        assert (command.status_code, command.json()["code"]) == (404, 5202)
+        assert audited(rest, "command", "ESP_NOWHERE/25")["outcome"] == "refused"
+        hook = "/api/v1/notifications/channels/hook"
+        rest.put(hook, json={"name": "Haken", "url": "json://127.0.0.1:9/"}).raise_for_status()
+        assert rest.post(f"{hook}/test").json()["is_sent"] is False
+    refused = person.open("audit").row("ESP_NOWHERE").first
+    expect(refused).to_contain_text("Der GPIO ist nicht gültig.")
+    expect(refused.locator("details.server-text [lang=en]")).to_have_count(1)
+    channel = person.open("notifications").row("Haken")
+    expect(channel).to_contain_text("fehlgeschlagen")
+    expect(channel.locator("details.server-text [lang=en]")).to_have_count(1)
+    with site.sign_in() as rest:
+        rest.delete(hook).raise_for_status()
+    recording = {
+        "recording_id": "r1", "name": "Schicht", "source": "import", "env": None, "filters": [], "state": "failed",
+        "reason": "the file has no messages", "note": None, "messages": 0, "bytes": 10, "missing": 0, "bad_lines": 1,
+        "naive": False, "first_at": None, "last_at": None, "created_at": now_ms(), "created_by": "admin",
+    }  # fmt: skip
+    page = {"items": [recording], "bytes": 10, "bytes_limit": 100}
+    details = {"recording": recording, "skipped": [{"line": 3, "reason": "not JSON"}], "meta": None}
+    person.page.route("**/api/v1/replays*", lambda route: route.fulfill(json={"items": []}))
+    person.page.route("**/api/v1/recordings?*", lambda route: route.fulfill(json=page))
+    person.page.route("**/api/v1/recordings/r1", lambda route: route.fulfill(json=details))
+    person.open("recordings").page.get_by_role("button", name="Zeigen").click()
+    expect(person.dialog().locator("details.server-text [lang=en]")).to_have_text(
+        ["the file has no messages", "Zeile 3: not JSON"]
+    )
 
 
 def test_times_are_those_of_the_site_and_their_titles_show_utc(person: Person, site: Stack):

@@ -18,6 +18,12 @@ def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     return lambda *calls: called("audit.js", [list(call) for call in calls], tmp_path)
 
 
+def test_the_code_of_a_refusal_stands_at_its_end(ask):
+    assert ask(
+        ("codeIn", "no such zone (5001)"), ("codeIn", "gpio (25) is off"), ("codeIn", "wrong password"), ("codeIn", "")
+    ) == ["5001", None, None, None]
+
+
 def test_the_fields_that_differ_are_named_with_both_values(ask):
     before = {"name": "Bed", "calibration": {"offset": 0, "scale": 1}, "points": [1, 2], "gone": True}
     after = {"name": "Bed 1", "calibration": {"offset": 1.5, "scale": 1}, "points": [1, 2], "new": None}

@@ -25,6 +25,9 @@ export function inShort(entry, most = 3) {
 
 export const textOf = (value) => (value === undefined || value === null || value === "" ? "–" : String(typeof value === "object" ? JSON.stringify(value) : value));
 
+/** The code at the end of why a change was refused: "no such zone (5001)" → "5001"; null if there is none. */
+export const codeIn = (detail) => /\((\d+)\)$/.exec(detail)?.[1] ?? null;
+
 /** set_limits → "set limits", in the language of the console. */
 export const actionOf = (action) => word(action, "audited", action.replaceAll("_", " "));
 

@@ -1,13 +1,13 @@
 /** Who changed what, when, from where; before and after. */
 
-import { actionOf, differences, inShort, queryOf, textOf, TIMES } from "../core/audit.js";
+import { actionOf, codeIn, differences, inShort, queryOf, textOf, TIMES } from "../core/audit.js";
 import { orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { download } from "../ui/download.js";
 import { Form, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
-import { Badge, Facts, Head, ListState } from "../ui/parts.js";
+import { Badge, Facts, Head, ListState, Rejection } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
 import { t, word } from "../core/texts.js";
@@ -59,9 +59,11 @@ const columns = (choose) => [
   { name: t("audit.who"), cell: (one) => html`<strong>${one.actor}</strong> <span class="quiet">${one.address}</span>` },
   { name: t("common.what"), cell: (one) => html`${actionOf(one.action)} <span class="topic">${one.target}</span>` },
   { name: t("common.outcome"), cell: (one) => html`<${Badge} kind=${OUTCOMES[one.outcome] ?? "idle"}>${word(one.outcome)}<//>` },
-  { name: t("audit.change"), cell: (one) => orNone(inShort(one) || one.detail) },
+  { name: t("audit.change"), cell: (one) => inShort(one) || detailOf(one) },
   { name: t("common.look"), class: "actions", cell: (one) => html`<button type="button" onClick=${() => choose(one)}>${t("common.show")}</button>` },
 ];
+
+const detailOf = ({ detail }) => (detail ? html`<${Rejection} code=${codeIn(detail)} text=${detail} />` : orNone(null));
 
 function EntryDialog({ entry, onClose }) {
   return html`
@@ -72,7 +74,7 @@ function EntryDialog({ entry, onClose }) {
         [t("common.when"), when(entry.at)],
         [t("common.service"), entry.service],
         [t("common.outcome"), html`<${Badge} kind=${OUTCOMES[entry.outcome] ?? "idle"}>${word(entry.outcome)}<//>`],
-        [t("common.detail"), orNone(entry.detail)],
+        [t("common.detail"), detailOf(entry)],
         [t("audit.request"), orNone(entry.request_id)],
       ]} />
       ${entry.outcome === "begun" && html`

@@ -88,7 +88,7 @@ function ChannelState({ channel, now }) {
   const { enabled, last_sent_at: sent, last_failed_at: failed, last_error: error } = channel;
   if (!enabled) return html`<${Badge}>${t("notifications.disabled")}<//>`;
   if (failed && failed > (sent ?? 0)) {
-    return html`<${Badge} kind="bad">${t("common.failed")}<//><span class="quiet block">${ago(failed, now)}: ${error}</span>`;
+    return html`<${Badge} kind="bad">${t("common.failed")}<//><span class="quiet block">${ago(failed, now)}</span><div><${Reason} text=${error} /></div>`;
   }
   if (sent) return html`<${Badge} kind="good">${t("notifications.works")}<//><span class="quiet block">${tx("notifications.sent", { it: ago(sent, now) })}</span>`;
   return html`<${Badge} kind="info">${t("notifications.not_used_yet")}<//>`;

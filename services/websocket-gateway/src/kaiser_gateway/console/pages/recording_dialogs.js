@@ -6,9 +6,9 @@ import { Dialog } from "../ui/dialog.js";
 import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
-import { Facts, ListState } from "../ui/parts.js";
+import { Facts, ListState, Reason, ServerText } from "../ui/parts.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { isEnglish, t, tx } from "../core/texts.js";
 
 const LEVELS = [
   ["5", t("recording_dialogs.5_everything_of_the_factory")],
@@ -95,14 +95,17 @@ export function DetailsDialog({ recording, onClose }) {
         [t("common.size"), bytes(one.bytes)],
         [t("recording_dialogs.missing_at_most"), number(one.missing)],
         [t("recording_dialogs.note"), orNone(one.note)],
-        [t("recording_dialogs.reason"), orNone(one.reason)],
+        [t("recording_dialogs.reason"), one.reason && html`<${Reason} text=${one.reason} />`],
       ]} />
       ${meta && html`<h3>${t("recording_dialogs.description_in_the_file")}</h3><pre tabindex="0">${JSON.stringify(JSON.parse(meta), null, 2)}</pre>`}
       ${skipped.length > 0 && html`
         <h3>${tx("recording_dialogs.lines_that_were_skipped", { bad_lines: one.bad_lines })}</h3>
-        <ul class="skipped" tabindex="0">${skipped.map(({ line, reason }) => html`<li key=${line}>${tx("recording_dialogs.line", { line, reason })}</li>`)}</ul>`}
+        ${isEnglish() ? html`<${Skipped} lines=${skipped} />` : html`<${ServerText} text=${html`<${Skipped} lines=${skipped} />`} />`}`}
     <//>`;
 }
+
+const Skipped = ({ lines }) => html`
+  <ul class="skipped" tabindex="0">${lines.map(({ line, reason }) => html`<li key=${line}>${tx("recording_dialogs.line", { line, reason })}</li>`)}</ul>`;
 
 export function DeleteDialog({ recording, onDone, onClose }) {
   const { api, toasts } = useApp();
