@@ -186,15 +186,26 @@ def test_an_emergency_stop_is_told_on_every_page_until_it_is_cleared(operator: P
     expect(operator.page.locator(".facts")).not_to_contain_text("stopped")
 
 
-def test_a_mock_is_created_measures_what_it_is_told_to_and_is_stopped(operator: Person):
+def test_a_mock_is_created_measures_what_it_is_told_to_and_is_stopped(operator: Person, console_stack: Stack):
     esp_id = new_id()
     operator.open("mocks").button("Create a mock").click()
     operator.dialog().get_by_label("Id (empty").fill(esp_id)
-    operator.dialog().get_by_label("A reading every").fill("0.5")
+    operator.dialog().get_by_label("A reading every: figure").fill("0.5")
     operator.dialog().get_by_label("With an actuator").check()
+    operator.dialog().get_by_role("button", name="Heartbeat every: 15 s").click()
     operator.dialog().get_by_role("button", name="Create").click()
     expect(operator.row(esp_id)).to_contain_text("OPERATIONAL")
     operator.page.get_by_role("link", name=esp_id).click()
+    operator.page.get_by_label("Answers late by: unit").select_option("min")
+    operator.page.get_by_label("Answers late by: figure").fill("0.1")
+    operator.page.get_by_label("Clock wrong by: figure").fill("-2")
+    operator.button("Set faults").click()
+    operator.says("The faults are in force.")
+    with console_stack.sign_in() as rest:
+        made = rest.get(f"/api/v1/debug/mock-esp/{esp_id}").json()
+    assert (made["heartbeat_interval_s"], made["sensors"][0]["interval_s"]) == (15, 0.5)
+    assert (made["faults"]["slow_response_s"], made["faults"]["clock_offset_s"]) == (6, -2)
+    assert made["actuators"][0]["max_runtime_s"] == 600
     operator.button("Override…").click()
     operator.dialog().get_by_label("Value in °C").fill("35.5")
     operator.dialog().get_by_role("button", name="Override").click()
@@ -448,6 +459,50 @@ def test_spans_of_time_in_settings_have_units_and_usual_values(operator: Person,
     with console_stack.sign_in() as rest:
         pump = f"/api/v1/actuators/{mock}/25"
         wait_until(lambda: rest.get(pump).json()["max_runtime_s"] == 0, "there is no limit")
+
+
+def test_an_actuator_is_set_up_by_its_name_or_on_a_device_by_its_name_and_stops_after_ten_minutes(
+    operator: Person, mock: str, console_stack: Stack
+):
+    house, page = f"House {mock[-4:]}", operator.page
+    with console_stack.sign_in() as rest:
+        rest.patch(f"/api/v1/esp/devices/{mock}", json={"name": house}).raise_for_status()
+        rest.delete(f"/api/v1/actuators/{mock}/25").raise_for_status()
+
+    def set_up() -> Locator:
+        operator.open("actuators").button("Set up an actuator").click()
+        return operator.dialog()
+
+    def stored(gpio: int) -> dict[str, Any]:
+        with console_stack.sign_in() as rest:
+            return dict(rest.get(f"/api/v1/actuators/{mock}/{gpio}").json())
+
+    dialog = set_up()
+    dialog.get_by_role("button", name="Set up", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Choose an actuator")
+    dialog.get_by_role("combobox", name="Actuator to set up").fill(house)
+    dialog.get_by_role("option", name=re.compile("on gpio 25")).click()
+    dialog.get_by_label("Name", exact=True).fill("Pump at the door")
+    dialog.get_by_role("button", name="Set up", exact=True).click()
+    operator.says(f"Pump at the door ({house}) is set up.")
+    pump = stored(25)
+    assert (pump["name"], pump["actuator_type"], pump["max_runtime_s"]) == ("Pump at the door", "pump", 600)
+
+    for gpio in (26, 25):
+        dialog = set_up()
+        dialog.get_by_text("An actuator that has not reported yet").click()
+        dialog.get_by_role("combobox", name="Device").fill(house)
+        dialog.get_by_role("listbox", name="Device").get_by_role("option").click()
+        dialog.get_by_label("Gpio", exact=True).fill(str(gpio))
+        dialog.get_by_role("button", name="Maximum run time: 1 min").click()
+        dialog.get_by_role("button", name="Set up", exact=True).click()
+        if gpio == 26:
+            operator.says(f"relay on gpio 26 ({house}) is set up.")
+    expect(dialog.get_by_role("alert")).to_contain_text(f"Pump at the door ({house}) is set up already")
+    assert (stored(26)["max_runtime_s"], stored(25)["max_runtime_s"]) == (60, 600)
+    page.keyboard.press("Escape")
+    with console_stack.sign_in() as rest:
+        rest.delete(f"/api/v1/actuators/{mock}/26").raise_for_status()
 
 
 def test_a_device_is_put_into_a_zone_by_its_name_and_the_zone_is_renamed_emptied_and_removed(

@@ -4,10 +4,11 @@ import { actuatorState, isStateKnown, lastKnown, lastReported, sensorValue } fro
 import { sensorKey } from "./keys.js";
 import { t, word } from "./texts.js";
 
-export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], zoneNames: new Map(), isLoaded: false };
+export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], zoneNames: new Map(), isLoaded: false, isComplete: true };
 
-/** What an overview has, by key: {devices, sensors, actuators, zones: [{zone_id, name}] in their order, zoneNames, isLoaded}. */
-export function toDirectory({ devices, sensors, actuators, zones = [] }) {
+/** What an overview has, by key: {devices, sensors, actuators, zones: [{zone_id, name}] in their order, zoneNames, isLoaded, isComplete}:
+ *  isComplete is false where a fleet has more than an overview holds. */
+export function toDirectory({ devices, sensors, actuators, zones = [], complete = true }) {
   const all = everyZone(zones, devices);
   return {
     devices: new Map(devices.map((one) => [one.esp_id, one])),
@@ -16,6 +17,7 @@ export function toDirectory({ devices, sensors, actuators, zones = [] }) {
     zones: all,
     zoneNames: new Map(all.map((zone) => [zone.zone_id, zone.name])),
     isLoaded: true,
+    isComplete: complete,
   };
 }
 

@@ -11,8 +11,9 @@ import { t } from "../core/texts.js";
 
 const USUAL_RUNS_S = [60, 600, 3600];
 
-const DEFAULTS = {
-  actuator_type: "relay", max_runtime_s: 0, min_value: 0, max_value: 1, default_pwm: 0, interlocks: [], active: true,
+/** Of an actuator that is not set up yet; the run time ends by itself, unless the person chooses no limit. */
+export const NEW = {
+  actuator_type: "relay", max_runtime_s: 600, min_value: 0, max_value: 1, default_pwm: 0, interlocks: [], active: true,
 };
 
 export function ActuatorSettings({ actuator, onDone }) {
@@ -34,7 +35,8 @@ export function ActuatorSettings({ actuator, onDone }) {
     onDone();
   });
   return html`
-    <${Form} onSubmit=${save} submit=${t("common.save")} state=${state}><${Fields} settings=${actuator} problem=${state.problem} /><//>
+    <${Form} onSubmit=${save} submit=${t("common.save")} state=${state}>
+      <${SettingsFields} settings=${actuator.registered ? actuator : { ...actuator, max_runtime_s: NEW.max_runtime_s }} problem=${state.problem} /><//>
     ${actuator.registered && html`
       <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>${t("common.forget_the_settings")}</button>`}
     ${isRemoving && html`
@@ -45,34 +47,14 @@ export function ActuatorSettings({ actuator, onDone }) {
       <//>`}`;
 }
 
-export function AddActuatorDialog({ onDone, onClose }) {
-  const { api, toasts } = useApp();
-  const [add, state] = useAction(async ({ esp_id: espId, gpio, ...fields }) => {
-    await api.put(path`/api/v1/actuators/${espId}/${gpio}`, settingsOf(fields));
-    toasts.say(t("actuator_settings.gpio_of_is_set_up", { gpio, device: espId }));
-    onDone();
-    onClose();
-  });
-  return html`
-    <${Dialog} title=${t("common.set_up_an_actuator")} onClose=${onClose} wide>
-      <${Form} onSubmit=${add} submit=${t("actuator_settings.set_up")} state=${state}>
-        <div class="field-grid">
-          <${TextField} label=${t("common.device_id")} name="esp_id" required maxlength="32" problem=${state.problem} />
-          <${NumberField} label=${t("common.gpio")} name="gpio" required min="0" max="48" step="1" problem=${state.problem} />
-        </div>
-        <${Fields} settings=${DEFAULTS} problem=${state.problem} />
-      <//>
-    <//>`;
-}
-
-const Fields = ({ settings, problem }) => html`
+export const SettingsFields = ({ settings, problem }) => html`
   <div class="field-grid">
     <${TextField} label=${t("common.name")} name="name" maxlength="100" value=${settings.name ?? ""} problem=${problem} />
-    <${TextField} label=${t("common.type")} name="actuator_type" required maxlength="40" value=${settings.actuator_type}
+    <${TextField} key=${settings.actuator_type} label=${t("common.type")} name="actuator_type" required maxlength="40" value=${settings.actuator_type}
       problem=${problem} hint=${t("actuator_settings.pump_valve_relay_pwm")} />
     <${TextField} label=${t("common.subzone")} name="subzone_id" maxlength="64" value=${settings.subzone_id ?? ""} problem=${problem} />
     <${DurationField} label=${t("actuator_settings.maximum_run_time")} name="max_runtime_s" usual=${USUAL_RUNS_S} zero=${t("actuator_settings.no_limit")}
-      most=${604_800} required value=${settings.max_runtime_s} problem=${problem} />
+      most=${604_800} required value=${settings.max_runtime_s} problem=${problem} hint=${t("actuator_settings.it_is_switched_off_then")} />
     <${NumberField} label=${t("actuator_settings.minimum_pwm_value_0_to")} name="min_value" min="0" max="1" required
       value=${settings.min_value} problem=${problem} />
     <${NumberField} label=${t("actuator_settings.maximum_pwm_value_0_to")} name="max_value" min="0" max="1" required
@@ -90,6 +72,6 @@ const Fields = ({ settings, problem }) => html`
   <${CheckField} label=${t("common.on_by_default")} name="default_state" checked=${settings.default_state} />`;
 
 /** The settings as the API has them. */
-function settingsOf({ interlocks, ...fields }) {
+export function settingsOf({ interlocks, ...fields }) {
   return { ...fields, interlocks: (interlocks ?? "").split(/[, ]+/).filter(Boolean).map(Number) };
 }

@@ -13,7 +13,7 @@ import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { ActuatorPage } from "./actuator.js";
 import { StateBadge, withEvents } from "./actuator_parts.js";
-import { AddActuatorDialog } from "./actuator_settings.js";
+import { SetUpActuatorDialog } from "./actuator_set_up.js";
 import { CommandButtons } from "./command.js";
 import { t, tx, word } from "../core/texts.js";
 
@@ -72,7 +72,7 @@ function ActuatorList({ parts }) {
     <${ListState} loaded=${loaded} count=${shown.length} empty=${t("actuators.no_actuator_matches_an_actuator")} />
     <${Table} label=${t("common.actuators")} rows=${shown} keyOf=${keyOf} groupOf=${(one) => nameOfZone(directory, one.zone_id)} columns=${columns(now)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    ${isAdding && html`<${AddActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
+    ${isAdding && html`<${SetUpActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
 }
 
 const columns = (now) => [

@@ -2,6 +2,7 @@
 
 import { sensorText } from "../core/names.js";
 import { actionsText } from "../core/rule_words.js";
+import { DurationField } from "../ui/duration.js";
 import { Form, NumberField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
@@ -9,6 +10,8 @@ import { useDirectory } from "../ui/names.js";
 import { Badge, Reason } from "../ui/parts.js";
 import { Conditions } from "./executions.js";
 import { isEnglish, t } from "../core/texts.js";
+
+const USUAL_S = [60, 600, 3600];
 
 export function DryRun({ rule, url }) {
   const { api } = useApp();
@@ -26,7 +29,8 @@ export function DryRun({ rule, url }) {
         ${sensors.map((sensor, index) => html`
           <${NumberField} key=${index} label=${t("dry_run.suppose", { it: sensorText(directory, sensor) })}
             name=${`value_${index}`} hint=${t("dry_run.empty_as_it_is_now")} problem=${state.problem} />`)}
-        <${NumberField} label=${t("dry_run.for_so_many_s_already")} name="held_s" min="0" value="0" problem=${state.problem} />
+        <${DurationField} label=${t("dry_run.it_has_been_so_for")} name="held_s" usual=${USUAL_S} zero=${t("dry_run.no_time_yet")} value=${0}
+          problem=${state.problem} />
       </div>
     <//>
     ${result && html`<${Result} ...${{ result, rule, directory }} />`}`;

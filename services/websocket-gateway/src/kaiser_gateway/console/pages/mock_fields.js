@@ -1,5 +1,6 @@
 /** The fields of a mock's sensors and actuators. */
 
+import { DurationField } from "../ui/duration.js";
 import { CheckField, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html } from "../ui/html.js";
 import { t } from "../core/texts.js";
@@ -11,7 +12,8 @@ export const SensorFields = ({ problem }) => html`
   <${TextField} label=${t("common.sensor_type")} name="sensor_type" required maxlength="64" value="DS18B20" problem=${problem} />
   <${NumberField} label=${t("common.value")} name="base_value" required value="22.5" problem=${problem} />
   <${TextField} label=${t("mock_fields.unit")} name="unit" maxlength="16" value="°C" problem=${problem} />
-  <${NumberField} label=${t("mock_fields.a_reading_every_s")} name="interval_s" min="0.1" max="86400" required value="10" problem=${problem} />
+  <${DurationField} label=${t("mock_fields.a_reading_every")} name="interval_s" usual=${[2, 10, 60]} least=${0.1} most=${86_400} required
+    value=${10} problem=${problem} />
   <${SelectField} label=${t("common.pattern")} name="variation_pattern" options=${PATTERNS} problem=${problem} />
   <${NumberField} label=${t("mock_fields.range_of_the_pattern")} name="variation_range" min="0" required value="1" problem=${problem} />`;
 
@@ -19,6 +21,6 @@ export const SensorFields = ({ problem }) => html`
 export const ActuatorFields = ({ problem, prefix = "" }) => html`
   <${NumberField} label=${t("common.gpio")} name=${`${prefix}gpio`} min="0" max="48" step="1" required value="25" problem=${problem} />
   <${TextField} label=${t("mock_fields.actuator_type")} name=${`${prefix}actuator_type`} required maxlength="40" value="pump" problem=${problem} />
-  <${NumberField} label=${t("common.maximum_run_time_in_s")} name=${`${prefix}max_runtime_s`} min="0" max="604800" step="1"
-    required value="0" problem=${problem} />
+  <${DurationField} label=${t("actuator_settings.maximum_run_time")} name=${`${prefix}max_runtime_s`} usual=${[60, 600, 3600]} most=${604_800} required
+    zero=${t("actuator_settings.no_limit")} value=${600} problem=${problem} />
   <${CheckField} label=${t("common.on_by_default")} name=${`${prefix}default_state`} />`;

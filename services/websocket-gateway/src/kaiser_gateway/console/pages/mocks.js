@@ -3,7 +3,8 @@
 import { ago, number } from "../core/format.js";
 import { nameOfZone } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
-import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
+import { DurationField } from "../ui/duration.js";
+import { CheckField, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneField, useDirectory } from "../ui/names.js";
@@ -78,8 +79,8 @@ function CreateDialog({ onDone, onClose }) {
           <${TextField} label=${t("common.name")} name="name" maxlength="100" problem=${problem} />
           <${ZoneField} problem=${problem} />
           <${SelectField} label=${t("common.firmware")} name="firmware" options=${FIRMWARES} problem=${problem} />
-          <${NumberField} label=${t("mocks.heartbeat_every_s")} name="heartbeat_interval_s" min="1" max="3600" required value="60"
-            problem=${problem} />
+          <${DurationField} label=${t("mocks.heartbeat_every")} name="heartbeat_interval_s" usual=${[15, 60, 300]} least=${1} most=${3600} required
+            value=${60} problem=${problem} />
         </div>
         <fieldset class="field-grid"><legend>${t("mocks.a_sensor")}</legend><${SensorFields} problem=${problem} /></fieldset>
         <label class="check">

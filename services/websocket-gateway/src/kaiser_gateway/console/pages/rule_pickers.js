@@ -3,25 +3,15 @@
 import { actuatorChoices, actuatorKey, actuatorText, sensorChoices, sensorOf, sensorText } from "../core/names.js";
 import { sensorKey } from "../core/keys.js";
 import { NumberField, TextField } from "../ui/form.js";
-import { html, useApp } from "../ui/html.js";
-import { useEvery } from "../ui/hooks.js";
-import { useDirectory } from "../ui/names.js";
+import { html } from "../ui/html.js";
+import { useFreshDirectory } from "../ui/names.js";
 import { Picker } from "../ui/picker.js";
 import { t } from "../core/texts.js";
-
-const LOOK_AGAIN_EVERY_MS = 10_000;
 
 /** `field`: of rule_fields.js with kind "sensor" or "actuator". `onChange` gets what names it: esp_id, gpio and so on. */
 export function PartPicker({ field, item, onChange }) {
   return field.kind === "sensor"
     ? html`<${SensorPicker} ...${{ field, item, onChange }} />` : html`<${ActuatorPicker} ...${{ field, item, onChange }} />`;
-}
-
-/** The directory, read again at intervals during the choice, because its values are as old as its last read. */
-function useFreshDirectory() {
-  const { directory } = useApp();
-  useEvery(LOOK_AGAIN_EVERY_MS, () => directory.wanted(LOOK_AGAIN_EVERY_MS));
-  return useDirectory(LOOK_AGAIN_EVERY_MS);
 }
 
 function SensorPicker({ field, item, onChange }) {

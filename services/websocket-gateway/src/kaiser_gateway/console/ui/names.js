@@ -4,15 +4,24 @@ import { actuatorText, deviceName, sensorText, nameOfZone } from "../core/names.
 import { sensorPage } from "../core/overview.js";
 import { SelectField } from "./form.js";
 import { html, useApp, useEffect } from "./html.js";
-import { useStore } from "./hooks.js";
+import { useEvery, useStore } from "./hooks.js";
 import { link } from "./route.js";
 import { t } from "../core/texts.js";
+
+const LOOK_AGAIN_EVERY_MS = 10_000;
 
 /** The directory of names (core/names.js), at most `atMostMs` old; empty until it is read. */
 export function useDirectory(atMostMs = undefined) {
   const { directory } = useApp();
   useEffect(() => { directory.wanted(atMostMs); }, [directory]);
   return useStore(directory.current);
+}
+
+/** The directory, read again at intervals during a choice, because its values are as old as its last read. */
+export function useFreshDirectory() {
+  const { directory } = useApp();
+  useEvery(LOOK_AGAIN_EVERY_MS, () => directory.wanted(LOOK_AGAIN_EVERY_MS));
+  return useDirectory(LOOK_AGAIN_EVERY_MS);
 }
 
 /** The name of a device, a link to its page; its id below the name, if it has one. */
