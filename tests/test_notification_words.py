@@ -16,6 +16,7 @@ GROUPS = {
     "command": "states",
     "push": "pushes",
     "alert": "alerts",
+    "note": "notes",
     "unit": "units",
 }
 NAMED = ("{device}", "{sensor}", "{target}")

@@ -3,15 +3,18 @@
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from auditing import audited
 from browser import Person
 from console_pages import pages
-from devices import new_id, now_ms
+from devices import new_id, now_ms, of_device
 from harness import Stack, reading, wait_until
 from mocks import PUMP
+from own_ports import own_ports
 from playwright.sync_api import Browser, expect
 
 PAGES = [
@@ -185,6 +188,71 @@ def test_what_only_the_server_says_is_folded_below_german(person: Person, site: 
     expect(person.dialog().locator("details.server-text [lang=en]")).to_have_text(
         ["the file has no messages", "Zeile 3: not JSON"]
     )
+
+
+ENGLISH = re.compile(r"\b(the|is|are|not|of|by|from|and|everything|refused|channel|reached)\b")
+"""Words that German has not."""
+
+
+@pytest.mark.timeout(600)
+def test_pages_of_alarms_have_no_english_but_what_the_server_wrote_folded(person: Person, site: Stack):
+    """A stop without a reason, an actuator that is on all the same, a severity without a channel, one that fails."""
+    mock = new_id()
+    pump = f"/api/v1/actuators/{mock}/25"
+    broken = {"name": "Kaputt", "url": f"json://127.0.0.1:{own_ports().take()}/"}
+    with site.sign_in() as rest, stopped(rest), channel(rest, "kaputt", broken) as url:
+        rest.post("/api/v1/debug/mock-esp", json={"esp_id": mock, "actuators": [PUMP]}).raise_for_status()
+        wait_until(lambda: rest.get(pump).json().get("emergency_reason"), "the pump is stopped")
+        on = {"ts": now_ms(), "gpio": 25, "type": "pump", "state": True, "pwm": 255, "emergency": "normal"}
+        site.publish([of_device(mock, "actuator/25/status", on)])
+        assert rest.post(f"{url}/test", json={}, timeout=60).json()["is_sent"] is False
+
+        bar = person.open("alarms", "shown=all").page.locator(".emergency-bar")
+        expect(bar).to_contain_text("Not-Halt durch einen Bediener (admin,")
+        for said, where in (
+            ("Not-Halt wirksam: alles: Not-Halt durch einen Bediener", "alles"),
+            (f"Sicherheitsverletzung: GPIO 25 von {mock}", mock),
+            ("Kein Weg führt einen Alarm der Schwere kritisch zu einem eingeschalteten Kanal", "kritisch"),
+        ):
+            expect(person.row(said).first).to_contain_text(where)
+        is_german(person)
+        person.row("Not-Halt wirksam: alles").first.get_by_role("button", name="Zeigen").click()
+        expect(person.dialog().locator("dl")).to_contain_text("alles")
+        person.page.keyboard.press("Escape")
+
+        expect(person.open("alarm-statistics", "by=source").row("alles")).to_be_visible()
+        is_german(person)
+        failed = person.open("notifications").row("Kaputt")
+        expect(failed).to_contain_text("fehlgeschlagen")
+        is_german(person)
+        failed.get_by_text("Wortlaut des Servers").click()
+        expect(failed.locator("[lang=en]")).to_contain_text("the channel refused the message or could not be reached")
+
+
+def is_german(person: Person) -> None:
+    """Nothing that the page shows has an English word."""
+    assert ENGLISH.findall(person.page.get_by_role("main").inner_text()) == []
+
+
+@contextmanager
+def stopped(rest: httpx.Client) -> Iterator[None]:
+    """Everything is stopped for the body, by somebody who gives no reason."""
+    rest.post("/api/v1/actuators/emergency_stop", json={}).raise_for_status()
+    try:
+        yield
+    finally:
+        rest.post("/api/v1/actuators/clear_emergency", json={"all": True}).raise_for_status()
+
+
+@contextmanager
+def channel(rest: httpx.Client, channel_id: str, body: dict[str, str]) -> Iterator[str]:
+    """A channel for the body, to which no route leads; its address in the API."""
+    url = f"/api/v1/notifications/channels/{channel_id}"
+    rest.put(url, json=body).raise_for_status()
+    try:
+        yield url
+    finally:
+        rest.delete(url).raise_for_status()
 
 
 def test_times_are_those_of_the_site_and_their_titles_show_utc(person: Person, site: Stack):

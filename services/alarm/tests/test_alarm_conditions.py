@@ -141,6 +141,17 @@ def test_other_events_have_their_conditions():
     assert list(of_execution(done.model_copy(update={"outcome": "suppressed"}))) == []
 
 
+@pytest.mark.parametrize(("topic", "said"), [("kaiser/god/esp/ESP_1/actuator/25/alert", "note"), (None, "reason")])
+def test_the_words_of_a_device_are_a_note_and_those_of_kaiser_a_reason(topic: str | None, said: str):
+    """A reason is English in each language; a note is shown as it is."""
+    alert = ActuatorAlertEvent(
+        kaiser_id="god", esp_id="ESP_1", gpio=25, alert_type="safety_violation", message="it is on", ts=5, topic=topic
+    )
+    [found] = of_alert(alert)
+    assert isinstance(found, Raise)
+    assert found.facts == {"alert_type": "safety_violation", said: "it is on"}
+
+
 LIMITS = LimitsBody(hi_hi=40, hi=30, lo=10, lo_lo=0, hysteresis=2, delay_s=10)
 
 

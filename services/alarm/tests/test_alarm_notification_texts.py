@@ -10,7 +10,7 @@ from kaiser_alarm.domain.notification_texts import Language, channel_test, summa
 from kaiser_alarm.domain.sentences import sentence_of
 from kaiser_common.contract.alarm_kinds import AlarmKind
 from kaiser_common.contract.schemas.actuator import AlertType, Command
-from kaiser_common.contract.schemas.api.actuators import CommandStateName
+from kaiser_common.contract.schemas.api.actuators import NO_REASON, OPERATORS_CLEAR, OPERATORS_STOP, CommandStateName
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.schemas.event import AlarmSeverity
@@ -57,6 +57,8 @@ CASES: list[tuple[dict[str, Any], str | None]] = [
     ({"kind": "command_failed", **FAILED}, "EIN an GPIO 25 von ESP_1: verfallen"),
     ({"kind": "stop_in_force", "source": "all", "esp_id": None, "facts": {"note": "{Wasser}"}},
      "Not-Halt wirksam: alles: {Wasser}"),
+    ({"kind": "stop_in_force", "source": "ESP_1/25", "facts": {"note": "emergency stop by an operator"}},
+     "Not-Halt wirksam: GPIO 25 von ESP_1: Not-Halt durch einen Bediener"),
     ({"kind": "stop_in_force", "source": "ESP_1/25", "facts": {}}, "Not-Halt wirksam: GPIO 25 von ESP_1"),
     ({"kind": "clock_ahead", "facts": {"off_s": 3900}},
      "Die Uhr von ESP_1 geht 1 Std. 5 min vor: stattdessen gilt die Empfangszeit"),
@@ -85,6 +87,7 @@ def test_every_kind_and_every_word_of_its_facts_has_german():
     assert set(WORDS.commands) == set(get_args(Command))
     assert set(WORDS.states) >= set(get_args(CommandStateName))
     assert set(WORDS.alerts) == set(get_args(AlertType))
+    assert set(WORDS.notes) == {OPERATORS_STOP, OPERATORS_CLEAR, NO_REASON}
     assert {"failed", "timeout", "partial"} <= set(WORDS.pushes)
 
 

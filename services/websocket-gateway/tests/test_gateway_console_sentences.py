@@ -40,6 +40,23 @@ CLOCK = {
     "esp_id": "ESP_A",
     "facts": {"off_s": 3900},
 }
+OVERRUN = {
+    "kind": "actuator_alert",
+    "source": "ESP_A/25/runtime_protection",
+    "message": "m",
+    "esp_id": "ESP_A",
+    "gpio": 25,
+    "facts": {
+        "alert_type": "runtime_protection",
+        "reason": "gpio 25 was not reported off after its duration: OFF sent",
+    },
+}
+AWAY = {
+    "kind": "broker_unreachable",
+    "source": "ingest.god",
+    "message": "m",
+    "facts": {"source": "ingest.god", "broker": "mqtt://10.0.0.1:1883", "reason": "refused"},
+}
 OLD = {**BEYOND, "facts": {}}
 NEW_KIND = {"kind": "tank_empty", "source": "t", "message": "tank t is empty"}
 ALARMS = [
@@ -50,6 +67,13 @@ ALARMS = [
      "Not-Halt wirksam: GPIO 25 von ESP_A: Wasser im Keller"),
     ({**STOPPED, "source": "all", "esp_id": None}, "emergency stop in force: everything: Wasser im Keller",
      "Not-Halt wirksam: alles: Wasser im Keller"),
+    ({**STOPPED, "facts": {"note": "emergency stop by an operator"}},
+     "emergency stop in force: gpio 25 of ESP_A: emergency stop by an operator",
+     "Not-Halt wirksam: GPIO 25 von ESP_A: Not-Halt durch einen Bediener"),
+    (OVERRUN, "runtime protection at gpio 25 of ESP_A: gpio 25 was not reported off after its duration: OFF sent",
+     "Laufzeitschutz: GPIO 25 von ESP_A"),
+    (AWAY, "the MQTT broker mqtt://10.0.0.1:1883 cannot be used, one try a minute: refused",
+     "Der MQTT-Broker mqtt://10.0.0.1:1883 ist nicht erreichbar, ein Versuch je Minute"),
     (CLOCK, "the clock of ESP_A is 1 h 5 min ahead: the receive time is used instead",
      "Die Uhr von ESP_A geht 1 Std. 5 min vor: stattdessen gilt die Empfangszeit"),
     (OLD, "ds18b20 of ESP_A is 41.5 °C, over hi_hi 40 °C", "obere Grenze, kritisch: ESP_A/4/ds18b20"),
@@ -99,6 +123,18 @@ def check(request: pytest.FixtureRequest, missing: Callable[..., Any], tmp_path:
 
 def test_an_alarm_is_a_sentence_of_its_kind_and_facts(check):
     check("alarmText", [[alarm] for alarm, *_ in ALARMS], ALARMS)
+
+
+SOURCES = [
+    ("all", "everything", "alles"),
+    ("critical", "critical", "kritisch"),
+    ("ingest.god", "ingest.god", "ingest.god"),
+    ("", "Kaiser", "Kaiser"),
+]
+
+
+def test_the_source_of_an_alarm_of_no_device_is_in_words(check):
+    check("sourceText", [[source] for source, *_ in SOURCES], SOURCES)
 
 
 NAMED = {

@@ -15,7 +15,13 @@ from kaiser_common.contract.errors import ERRORS
 from kaiser_common.contract.methods.whole import METHODS
 from kaiser_common.contract.rpc import GATEWAY, Role
 from kaiser_common.contract.schemas.actuator import AlertType, Command
-from kaiser_common.contract.schemas.api.actuators import CommandStateName, HistoryItem
+from kaiser_common.contract.schemas.api.actuators import (
+    NO_REASON,
+    OPERATORS_CLEAR,
+    OPERATORS_STOP,
+    CommandStateName,
+    HistoryItem,
+)
 from kaiser_common.contract.schemas.api.devices import SYSTEM_COMMANDS
 from kaiser_common.contract.schemas.api.mock import MockStateName
 from kaiser_common.contract.schemas.api.rules import Action, Condition
@@ -114,6 +120,7 @@ CALLED = {
     "audited": set().union(*audited_actions().values()),
     "environment": set(get_args(EnvironmentKind)),
     "switch": set(get_args(Command)),
+    "note": {OPERATORS_STOP, OPERATORS_CLEAR, NO_REASON},
 }
 """The API's values of things that have words in the catalogue, by the kind of thing."""
 

@@ -52,7 +52,7 @@ _LIMIT = ("value", "limit", "unit")
 
 ALARM_FACTS: Mapping[AlarmKind, tuple[str, ...]] = MappingProxyType(
     {
-        "actuator_alert": ("alert_type", "note"),
+        "actuator_alert": ("alert_type", "note", "reason"),
         "alert_of_unknown_device": SYSTEM_EVENTS["alert_of_unknown_device"],
         "broker_session_lost": SYSTEM_EVENTS["mqtt_session_lost"],
         "broker_session_taken_over": SYSTEM_EVENTS["mqtt_session_taken_over"],

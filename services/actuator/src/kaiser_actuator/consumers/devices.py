@@ -10,7 +10,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.bounds import is_pin
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorStatus, EmergencyAnswer
-from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.api.actuators import NO_REASON, Emergency
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
@@ -128,7 +128,7 @@ class ActuatorMessages:
                 log.info("clear_refused_without_stop", esp_id=answer.esp_id)
                 self._stops.refused_clear(answer.esp_id, answer.received_at)
             return
-        why = answer.message or answer.error or "no reason given"
+        why = answer.message or answer.error or NO_REASON
         if answer.error == CLEAR_REFUSED:
             log.info("clear_refused", esp_id=answer.esp_id, why=why)
             return

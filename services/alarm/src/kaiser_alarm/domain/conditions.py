@@ -170,10 +170,10 @@ def command_failed(esp_id: str, gpio: int, command: str, state: str | None, reas
 
 
 def of_alert(event: ActuatorAlertEvent) -> Iterator[Finding]:
-    """An alert of a device about an actuator."""
+    """An alert about an actuator: of a device, or of Kaiser itself, which has no topic."""
     if event.alert_type in _NEVER:
         return
-    whole = event.gpio == WHOLE_DEVICE_GPIO
+    whole, said = event.gpio == WHOLE_DEVICE_GPIO, "reason" if event.topic is None else "note"
     where = event.esp_id if whole else f"gpio {event.gpio} of {event.esp_id}"
     yield Raise(
         Key("actuator_alert", f"{event.esp_id}/{event.gpio}/{event.alert_type}"),
@@ -183,7 +183,7 @@ def of_alert(event: ActuatorAlertEvent) -> Iterator[Finding]:
         esp_id=event.esp_id,
         gpio=None if whole else event.gpio,
         momentary=True,
-        facts=_facts("actuator_alert", alert_type=event.alert_type, note=event.message),
+        facts=_facts("actuator_alert", alert_type=event.alert_type, **{said: event.message}),
     )
 
 

@@ -45,6 +45,7 @@ WORDS = Words(
             "verification_failed": "verification failed",
         }
     ),
+    notes=MappingProxyType({}),
     units=MappingProxyType({}),
     decimal_mark=".",
     everything="everything",

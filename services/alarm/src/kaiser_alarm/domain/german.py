@@ -2,6 +2,8 @@
 
 from types import MappingProxyType
 
+from kaiser_common.contract.schemas.api.actuators import NO_REASON, OPERATORS_CLEAR, OPERATORS_STOP
+
 from kaiser_alarm.domain.sentences import Words
 
 WORDS = Words(
@@ -94,6 +96,13 @@ WORDS = Words(
             "safety_forced_off": "zur Sicherheit abgeschaltet",
             "safety_violation": "Sicherheitsverletzung",
             "verification_failed": "Prüfung fehlgeschlagen",
+        }
+    ),
+    notes=MappingProxyType(
+        {
+            OPERATORS_CLEAR: "aufgehoben durch einen Bediener",
+            OPERATORS_STOP: "Not-Halt durch einen Bediener",
+            NO_REASON: "ohne Angabe eines Grundes",
         }
     ),
     units=MappingProxyType({"d": "Tg.", "h": "Std.", "min": "min", "s": "s"}),

@@ -12,8 +12,8 @@ _STEPS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 class Words(NamedTuple):
-    """The texts of a language. sentences by the kind of alarm, pin: a gpio of a device. Words of the API that are
-    missing stay as they are."""
+    """The texts of a language. sentences: by the kind of alarm. notes: what Kaiser says where nobody gave a reason.
+    pin: a gpio of a device. Words of the API that are missing stay as they are."""
 
     sentences: Mapping[str, str]
     severities: Mapping[str, str]
@@ -21,6 +21,7 @@ class Words(NamedTuple):
     states: Mapping[str, str]
     pushes: Mapping[str, str]
     alerts: Mapping[str, str]
+    notes: Mapping[str, str]
     units: Mapping[str, str]
     decimal_mark: str
     everything: str
@@ -37,8 +38,8 @@ def sentence_of(alarm: Alarm, words: Words, called: Called) -> str | None:
         said = text.format_map(_values(alarm, words, called))
     except KeyError:
         return None
-    note = alarm.facts.get("note")
-    return f"{said}: {note}" if note else said
+    note = str(alarm.facts.get("note", ""))
+    return f"{said}: {words.notes.get(note, words.alerts.get(note, note))}" if note else said
 
 
 def _values(alarm: Alarm, words: Words, called: Called) -> dict[str, str]:

@@ -67,5 +67,13 @@ const inWords = (facts) => Object.fromEntries(Object.entries(facts)
 
 const withUnit = (value, unit) => `${number(value)} ${unit ?? ""}`.trim();
 
+/** What a person or a device said of a stop, or in the catalogue's words what Kaiser says where they gave no reason. */
+export const noteText = (note) => word(note, "note", word(note, "alert"));
+
+/** The source of an alarm of no device: a part of Kaiser, or what it says in words. */
+export const sourceText = (source) => (source === "all" ? t("emergency.everything") : SEVERITIES.has(source) ? word(source) : source || "Kaiser");
+
+const SEVERITIES = new Set(["critical", "warning", "info"]);
+
 /** The note of a person or a device; in English also the reason in the server's words. */
-const tail = ({ note, reason }) => [note, isEnglish() && reason].filter(Boolean).map((text) => `: ${text}`).join("");
+const tail = ({ note, reason }) => [note && noteText(note), isEnglish() && reason].filter(Boolean).map((text) => `: ${text}`).join("");

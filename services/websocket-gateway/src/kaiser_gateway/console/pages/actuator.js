@@ -3,6 +3,7 @@
 import { path } from "../core/api.js";
 import { actuatorState, number, orNone } from "../core/format.js";
 import { actuatorName } from "../core/names.js";
+import { noteText } from "../core/sentences.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useStore } from "../ui/hooks.js";
 import { DeviceLink } from "../ui/names.js";
@@ -56,7 +57,7 @@ const facts = (actuator) => [
   [t("common.type"), actuator.actuator_type],
   [t("common.reported"), when(actuator.reported_at)],
   [t("actuator.on_since"), when(actuator.on_since)],
-  [t("actuator.reason_for_its_end"), orNone(actuator.emergency_reason)],
+  [t("actuator.reason_for_its_end"), orNone(noteText(actuator.emergency_reason))],
   [t("common.last_error"), orNone(actuator.last_error)],
 ];
 

@@ -2,7 +2,7 @@
 
 import { path } from "../core/api.js";
 import { orNone } from "../core/format.js";
-import { alarmText, kindText } from "../core/sentences.js";
+import { alarmText, kindText, sourceText } from "../core/sentences.js";
 import { Dialog } from "../ui/dialog.js";
 import { DurationField } from "../ui/duration.js";
 import { Form, NumberField, SelectField, TextField } from "../ui/form.js";
@@ -27,7 +27,7 @@ export function AlarmDialog({ alarm, onClose }) {
     <${Dialog} title=${alarmText(alarm, directory)} onClose=${onClose} wide>
       <${Facts} facts=${[
         [t("common.kind"), html`${kindText(alarm.kind)} <span class="quiet">${alarm.kind}</span>`],
-        [t("alarm_parts.source"), alarm.source || "Kaiser"],
+        [t("alarm_parts.source"), sourceText(alarm.source)],
         [t("common.severity"), word(alarm.severity)],
         [t("alarm_parts.first_raised"), when(alarm.raised_at)],
         [t("alarm_parts.cleared"), alarm.cleared_at ? when(alarm.cleared_at) : t("alarm_parts.not_yet")],

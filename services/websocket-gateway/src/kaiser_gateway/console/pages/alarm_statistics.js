@@ -1,7 +1,7 @@
 /** Alarm statistics: how often conditions begin, for how long they hold, how soon somebody acknowledges them. */
 
 import { BY, NAMES, alarmsOf, askedBy, pageOf, rangeFilters } from "../core/alarm_figures.js";
-import { kindText } from "../core/sentences.js";
+import { kindText, sourceText } from "../core/sentences.js";
 import { NONE, duration } from "../core/format.js";
 import { nameOfZone } from "../core/names.js";
 import { edges } from "../core/series.js";
@@ -64,7 +64,7 @@ const columns = (by, directory) => [
 ];
 
 function Name({ by, one, directory }) {
-  const text = { kind: () => kindText(one.name), source: () => one.name || "Kaiser", zone: () => nameOfZone(directory, one.name) || t("common.no_zone") }[by]();
+  const text = { kind: () => kindText(one.name), source: () => sourceText(one.name), zone: () => nameOfZone(directory, one.name) || t("common.no_zone") }[by]();
   const page = pageOf(by, one);
   return page ? html`<a href=${link(...page)}>${text}</a>` : text;
 }

@@ -5,7 +5,7 @@ import { emptyText } from "../core/alarms.js";
 import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
 import { zoneOfDevice } from "../core/names.js";
-import { alarmText, kindText } from "../core/sentences.js";
+import { alarmText, kindText, sourceText } from "../core/sentences.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { GroupSwitch, ZoneFilter, isGrouped, useFilters } from "../ui/filters.js";
@@ -70,7 +70,7 @@ const Narrowed = ({ filters, change }) => html`
   <div class="chips">
     ${Object.entries(filters).filter(([name, value]) => value && ONE_OF_ITS_KIND.has(name)).map(([name, value]) => html`
       <button type="button" class="chip" key=${name} title=${t("alarms.show_all_again")} onClick=${() => change({ [name]: "" })}>
-        ${name === "kind" ? kindText(value) : value} <span aria-hidden="true">✕</span></button>`)}
+        ${name === "kind" ? kindText(value) : sourceText(value)} <span aria-hidden="true">✕</span></button>`)}
   </div>`;
 
 const columns = ({ now, directory, reload, choose, shelve, may }) => [
@@ -94,7 +94,7 @@ const columns = ({ now, directory, reload, choose, shelve, may }) => [
 
 function Where({ alarm }) {
   const { esp_id: espId, gpio, sensor_type: type, address, source } = alarm;
-  if (!espId) return source || "Kaiser";
+  if (!espId) return sourceText(source);
   if (!type) return html`<${DeviceLink} espId=${espId} />${gpio === null || gpio === undefined ? "" : t("alarms.gpio", { gpio })}`;
   return html`<${SensorLink} sensor=${{ esp_id: espId, gpio, sensor_type: type, address: address ?? "" }} />`;
 }

@@ -1,6 +1,7 @@
 /** The emergency stop: always at hand, what is stopped now, and its clearing. */
 
 import { filterParts } from "../core/list_filters.js";
+import { noteText } from "../core/sentences.js";
 import { dateTime } from "../core/times.js";
 import { actuatorText, deviceName } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
@@ -73,7 +74,7 @@ export function EmergencyBar() {
       <ul>
         ${inForce.map((emergency) => html`
           <li key=${emergency.emergency_id}>
-            <span><strong>${tx("emergency.stopped", { emergency: textOf(emergency) })}</strong> – ${`${emergency.reason} (${emergency.raised_by},`}
+            <span><strong>${tx("emergency.stopped", { emergency: textOf(emergency) })}</strong> – ${`${noteText(emergency.reason)} (${emergency.raised_by},`}
               ${` ${dateTime(emergency.raised_at)})`}${standOf(emergency)}</span>
             ${session.may("operator") && html`
               <button type="button" aria-label=${t("emergency.clear_2", { emergency: textOf(emergency) })} onClick=${() => setClearing(emergency)}>

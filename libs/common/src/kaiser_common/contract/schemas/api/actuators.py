@@ -18,6 +18,10 @@ CommandStateName = Literal["queued", "sent", "acknowledged", "failed", "expired"
 OPEN_STATES: tuple[CommandStateName, ...] = ("queued", "sent")
 OVERRULED = "OFF came after it"
 """`state_reason` of a command that is cancelled because an OFF came while it waited for its device."""
+OPERATORS_STOP = "emergency stop by an operator"
+OPERATORS_CLEAR = "cleared by an operator"
+NO_REASON = "no reason given"
+"""These are the reasons of stops and clears in Kaiser's words, where a person or a device gives none."""
 
 
 class ActuatorSettings(BaseModel):
@@ -273,7 +277,7 @@ class EmergencyStop(EmergencyTarget):
         "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "reason": "water on the floor"}]},
     }
 
-    reason: str = Field(default="emergency stop by an operator", min_length=1, max_length=200)
+    reason: str = Field(default=OPERATORS_STOP, min_length=1, max_length=200)
 
 
 class ClearEmergency(EmergencyTarget):
@@ -291,7 +295,7 @@ class ClearEmergency(EmergencyTarget):
         },
     }
 
-    reason: str = Field(default="cleared by an operator", min_length=1, max_length=200)
+    reason: str = Field(default=OPERATORS_CLEAR, min_length=1, max_length=200)
     ids: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(default=None, max_length=100)
     all: bool = False
 
