@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from browser import Person
 from harness import ROOT, Message, Stack, reading, wait_until
+from holding import held, until_held
 from kaiser_factory_dialect.recordings import parse_file, parse_lines
 from playwright.sync_api import Browser, Locator, expect
 
@@ -171,6 +172,12 @@ def send(person: Person) -> None:
     expect(checks).to_contain_text("ingest reads it")
     dialog.get_by_label("QoS").select_option("0")
     expect(go).to_be_disabled()  # what was changed has to be looked at again
+    with held(person, "**/api/v1/messages/validate", "POST") as asked:
+        dialog.get_by_role("button", name="Preview").click()
+        until_held(person, asked)
+        dialog.get_by_label("QoS").select_option("1")
+    expect(dialog.get_by_role("button", name="Preview")).to_be_enabled()
+    expect(go).to_be_disabled()  # its preview is that of what was changed since
     dialog.get_by_role("button", name="Preview").click()
     go.click()
     expect(dialog.get_by_role("status")).to_contain_text("sent")

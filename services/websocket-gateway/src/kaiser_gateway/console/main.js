@@ -16,7 +16,8 @@ import { openTabs } from "./core/tabs.js";
 import { openSound } from "./shell/alarms.js";
 import { openTheme } from "./shell/theme.js";
 import { Shell } from "./shell/shell.js";
-import { AppProvider, html, render } from "./ui/html.js";
+import { AppProvider, html, options, render } from "./ui/html.js";
+import { holdWhilePressed } from "./ui/press.js";
 import { openToasts } from "./ui/toasts.js";
 
 const site = await fetchSite();
@@ -58,6 +59,7 @@ const app = {
 await app.external.finish();
 await tabs.greet();
 socket.open();
+holdWhilePressed(options);
 const root = document.querySelector("#app");
 root.replaceChildren();
 render(html`<${AppProvider} value=${app}><${Shell} /><//>`, root);

@@ -1,6 +1,7 @@
 /** The number of open alarms, read every now and then and whenever an event reports one. */
 
 import { Problem } from "./api.js";
+import { inOrder } from "./in_order.js";
 import { alarmText } from "./sentences.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
@@ -31,10 +32,11 @@ export function emptyText({ shown, ...others }) {
 /** `current` holds the counts, null while unknown; `onBegun` is called with the alarms that began. */
 export function openAlarms({ api, feed, onBegun }) {
   const current = store(null);
+  const ask = inOrder(() => api.get("/api/v1/alarms/statistics", { days: 1 }), current.set);
 
   async function reload() {
     try {
-      current.set(await api.get("/api/v1/alarms/statistics", { days: 1 }));
+      await ask();
     } catch (error) {
       if (!(error instanceof Problem)) throw error; // the System page shows that the service is down
     }

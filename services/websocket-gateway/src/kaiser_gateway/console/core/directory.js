@@ -1,6 +1,7 @@
 /** What every page needs to name things: the overview, read when a page first names something and when names change. */
 
 import { Problem } from "./api.js";
+import { inOrder } from "./in_order.js";
 import { EMPTY, toDirectory, withSentNames } from "./names.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
@@ -12,13 +13,15 @@ const OLD_AFTER_MS = 60_000;
 export function openDirectory({ api, feed, session }) {
   const current = store(EMPTY);
   let readAt = -Infinity;
+  const ask = inOrder(() => api.get("/api/v1/overview"), (overview) => {
+    if (session.current.get()) current.set(toDirectory(overview));
+  });
 
   async function reload() {
     if (!session.current.get()) return;
     readAt = Date.now();
     try {
-      const overview = await api.get("/api/v1/overview");
-      if (session.current.get()) current.set(toDirectory(overview));
+      await ask();
     } catch (error) {
       if (!(error instanceof Problem)) throw error; // names are missing: ids stand in their place
     }

@@ -1,6 +1,7 @@
 /** The emergency stops in force, read every now and then and whenever an event may report one. */
 
 import { Problem } from "./api.js";
+import { inOrder } from "./in_order.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
 
@@ -14,11 +15,14 @@ export function openEmergencies({ api, feed }) {
   const current = store([]);
   const total = store(0);
 
+  const ask = inOrder(() => api.get("/api/v1/actuators/emergencies", { limit: MOST }), ({ items, total: number }) => {
+    if (keyOf(items) !== keyOf(current.get())) current.set(items);
+    total.set(number);
+  });
+
   async function reload() {
     try {
-      const { items, total: number } = await api.get("/api/v1/actuators/emergencies", { limit: MOST });
-      if (keyOf(items) !== keyOf(current.get())) current.set(items);
-      total.set(number);
+      await ask();
     } catch (error) {
       if (!(error instanceof Problem)) throw error; // the System page and every command show that it is down
     }

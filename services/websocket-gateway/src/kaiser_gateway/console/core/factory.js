@@ -102,7 +102,7 @@ export const withModules = (rows, events) => merged(rows, news(events, "factory_
 /** Orders after events `factory_order`, newest first. */
 export function withOrders(orders, events) {
   const found = merged(orders, news(events, "factory_order"), ({ order_id: id }) => id);
-  return found.sort((one, other) => timeOf(other) - timeOf(one)).slice(0, MOST_ON_SCREEN);
+  return found.sort((one, other) => timeOf(other) - timeOf(one)).slice(0, Math.max(MOST_ON_SCREEN, orders.length));
 }
 
 /** Stores after events `factory_stock`. */

@@ -20,14 +20,15 @@ export const asQuery = (filters) =>
   Object.fromEntries(Object.entries(filters).map(([name, value]) => [name, value || null]));
 
 /** Every item of a list whose pages `ask(cursor)` gives, at most MOST_PAGES of them; a page may be empty. */
-export async function allOf(ask) {
-  const items = [];
-  let cursor = null;
-  for (let page = 0; page < MOST_PAGES; page += 1) {
-    const answer = await ask(cursor);
-    items.push(...answer.items);
-    cursor = answer.next_cursor;
-    if (!cursor) break;
+export const allOf = (ask) => pagesOf(ask, MOST_PAGES);
+
+/** The first pages of a list as one: the last of them with the items of all. */
+export async function pagesOf(ask, count) {
+  let last = await ask(null);
+  const items = [...last.items];
+  for (let page = 1; page < count && last.next_cursor; page += 1) {
+    last = await ask(last.next_cursor);
+    items.push(...last.items);
   }
-  return { items };
+  return { ...last, items };
 }

@@ -54,12 +54,15 @@ export function openMessageSocket({ session, api, onFrame, onPhase, placeOf }) {
   async function closed({ code, reason }) {
     drop();
     if (!query || !session.current.get()) return;
-    if (code === WRONG_FILTER || (code === FORBIDDEN && !(await renewed()))) {
+    const of = query;
+    onPhase({ phase: "connecting", reason: reason || t("common.connection_lost") });
+    const isRenewed = (code === FORBIDDEN || code === TOKEN_REFUSED) && (await renewed());
+    if (query !== of) return; // meanwhile something else is looked at, or nothing
+    if (code === WRONG_FILTER || (code === FORBIDDEN && !isRenewed)) {
       onPhase({ phase: "refused", reason: reason || t("common.closed_with", { code }) });
       return;
     }
-    onPhase({ phase: "connecting", reason: reason || t("common.connection_lost") });
-    retry = setTimeout(connect, code === TOKEN_REFUSED && (await renewed()) ? 0 : pauseMs * (0.75 + Math.random() / 2));
+    retry = setTimeout(connect, code === TOKEN_REFUSED && isRenewed ? 0 : pauseMs * (0.75 + Math.random() / 2));
     pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
   }
 

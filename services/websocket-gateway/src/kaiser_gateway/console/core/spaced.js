@@ -6,16 +6,22 @@ export const againAfterMs = (failures, draw) => Math.min(2000 * 2 ** (failures -
 
 /**
  * A function that runs `task` immediately and again after `ms`, because an event may come just before what it reports is
- * committed. While it is called: every `ms`, and once after the last call.
+ * committed. While it is called: every `ms`, or as soon as the task has ended if it takes longer, and once after the last
+ * call.
  */
 export function spaced(task, ms) {
   let isWaiting = false;
   let isDue = false;
 
-  function run() {
+  async function run() {
     isWaiting = true;
-    task();
-    setTimeout(after, ms);
+    const pause = new Promise((done) => setTimeout(done, ms));
+    try {
+      await task();
+    } finally {
+      await pause;
+      after();
+    }
   }
 
   function after() {

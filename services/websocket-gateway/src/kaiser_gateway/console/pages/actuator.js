@@ -5,7 +5,7 @@ import { actuatorState, number, orNone } from "../core/format.js";
 import { actuatorName } from "../core/names.js";
 import { noteText } from "../core/sentences.js";
 import { html, useApp } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useStore } from "../ui/hooks.js";
+import { useEvents, useLoaded, usePages, useStore } from "../ui/hooks.js";
 import { DeviceLink } from "../ui/names.js";
 import { Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -64,11 +64,7 @@ const facts = (actuator) => [
 function History({ url, espId, gpio }) {
   const { api } = useApp();
   const query = { from: Date.now() - WEEK_MS, limit: 50 };
-  const loaded = useLoaded(() => api.get(`${url}/history`, query), [url]);
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get(`${url}/history`, { ...query, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
+  const loaded = usePages((cursor) => api.get(`${url}/history`, { ...query, cursor }), [url]);
   useEvents((batch) => batch.some(({ type, data }) =>
     type.startsWith("actuator_") && data.esp_id === espId && data.gpio === gpio) && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
@@ -76,7 +72,7 @@ function History({ url, espId, gpio }) {
     <${Panel} title=${t("actuator.history_last_7_days")} class="wide-panel">
       <${ListState} loaded=${loaded} count=${items.length} empty=${t("actuator.nothing_happened_to_it_in")} />
       <${Table} label=${t("common.history")} rows=${items} columns=${HISTORY} keyOf=${(item) => JSON.stringify(item)} />
-      <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+      <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
     <//>`;
 }
 

@@ -5,8 +5,8 @@ import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
 import { DurationField } from "../ui/duration.js";
 import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog } from "../ui/hooks.js";
 import { t } from "../core/texts.js";
 
 const USUAL_RUNS_S = [60, 600, 3600];
@@ -18,7 +18,7 @@ export const NEW = {
 
 export function ActuatorSettings({ actuator, onDone }) {
   const { api, directory, toasts } = useApp();
-  const [isRemoving, setRemoving] = useState(false);
+  const [isRemoving, begin, end] = useDialog();
   const url = path`/api/v1/actuators/${actuator.esp_id}/${actuator.gpio}`;
   const [save, state] = useAction(async (fields) => {
     const settings = settingsOf(fields);
@@ -31,16 +31,16 @@ export function ActuatorSettings({ actuator, onDone }) {
   const [remove, removing] = useAction(async () => {
     await api.delete(url);
     toasts.say(t("actuator_settings.its_settings_are_forgotten"));
-    setRemoving(false);
+    end();
     onDone();
   });
   return html`
     <${Form} onSubmit=${save} submit=${t("common.save")} state=${state}>
       <${SettingsFields} settings=${actuator.registered ? actuator : { ...actuator, max_runtime_s: NEW.max_runtime_s }} problem=${state.problem} /><//>
     ${actuator.registered && html`
-      <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>${t("common.forget_the_settings")}</button>`}
+      <button type="button" class="danger-outline" onClick=${() => begin()}>${t("common.forget_the_settings")}</button>`}
     ${isRemoving && html`
-      <${Dialog} title=${t("actuator_settings.forget_the_settings_of_this")} onClose=${() => setRemoving(false)}>
+      <${Dialog} title=${t("actuator_settings.forget_the_settings_of_this")} onClose=${end}>
         <${Form} onSubmit=${remove} submit=${t("common.forget")} state=${removing} danger>
           <p>${t("actuator_settings.its_limits_and_interlocks_are")}</p>
         <//>

@@ -6,7 +6,7 @@ import { actuatorName, nameOfZone, whereOf } from "../core/names.js";
 import { TypeFilter, ZoneFilter, useFilters } from "../ui/filters.js";
 import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useNow, useStore } from "../ui/hooks.js";
+import { useDialog, useEvents, useNow, usePages, useStore } from "../ui/hooks.js";
 import { DeviceLink, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -25,6 +25,8 @@ export function Actuators({ parts }) {
   return html`<${ActuatorPage} espId=${espId} gpio=${Number(gpio)} />`;
 }
 
+const zoneKey = ({ zone_id: zoneId }) => zoneId;
+
 const keyOf = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
 
 const TYPE = /^[A-Za-z0-9_.-]{1,40}$/;
@@ -35,14 +37,10 @@ const STATES = [["", word("all")], ...SHOWN.map((state) => [state, word(state)])
 function ActuatorList({ parts }) {
   const { api, emergencies, session } = useApp();
   const [text, setText] = useState("");
-  const [isAdding, setAdding] = useState(false);
+  const [isAdding, add, endAdding] = useDialog();
   const [filters, change] = useFilters("actuators", parts, FILTERS);
   const query = { ...asQuery(filters), limit: LIMIT };
-  const loaded = useLoaded(() => api.get("/api/v1/actuators", query), [filters, useStore(emergencies.current)]);
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get("/api/v1/actuators", { ...query, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
+  const loaded = usePages((cursor) => api.get("/api/v1/actuators", { ...query, cursor }), [filters, useStore(emergencies.current)]);
   const directory = useDirectory();
   const now = useNow();
 
@@ -57,7 +55,7 @@ function ActuatorList({ parts }) {
   return html`
     <${Head} title=${t("common.actuators")}>
       ${session.may("operator") && html`
-        <button type="button" class="primary" onClick=${() => setAdding(true)}>${t("common.set_up_an_actuator")}</button>`}
+        <button type="button" class="primary" onClick=${() => add()}>${t("common.set_up_an_actuator")}</button>`}
     <//>
     <div class="filter-fields">
       <${SelectField} label=${t("common.state")} name="state" options=${STATES} value=${filters.state}
@@ -70,9 +68,10 @@ function ActuatorList({ parts }) {
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${shown.length} empty=${t("actuators.no_actuator_matches_an_actuator")} />
-    <${Table} label=${t("common.actuators")} rows=${shown} keyOf=${keyOf} groupOf=${(one) => nameOfZone(directory, one.zone_id)} columns=${columns(now)} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    ${isAdding && html`<${SetUpActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
+    <${Table} label=${t("common.actuators")} rows=${shown} keyOf=${keyOf} groupOf=${(one) => nameOfZone(directory, one.zone_id)} groupKeyOf=${zoneKey}
+      columns=${columns(now)} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
+    ${isAdding && html`<${SetUpActuatorDialog} onDone=${loaded.reload} onClose=${endAdding} />`}`;
 }
 
 const columns = (now) => [

@@ -6,8 +6,8 @@ import { alarmText, kindText, sourceText } from "../core/sentences.js";
 import { Dialog } from "../ui/dialog.js";
 import { DurationField } from "../ui/duration.js";
 import { Form, NumberField, SelectField, TextField } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useLoaded } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Facts, ListState, ServerText } from "../ui/parts.js";
 import { when } from "../ui/time.js";
@@ -64,10 +64,10 @@ export function ShelveDialog({ alarm, onDone, onClose }) {
 
 /** The button beside a sensor's chart: which limits raise an alarm. */
 export function LimitsButton({ sensor, unit }) {
-  const [isOpen, setOpen] = useState(false);
+  const [isOpen, open, close] = useDialog();
   return html`
-    <button type="button" onClick=${() => setOpen(true)}>${t("alarm_parts.alarm_limits")}</button>
-    ${isOpen && html`<${LimitsDialog} sensor=${sensor} unit=${unit} onClose=${() => setOpen(false)} />`}`;
+    <button type="button" onClick=${() => open()}>${t("alarm_parts.alarm_limits")}</button>
+    ${isOpen && html`<${LimitsDialog} sensor=${sensor} unit=${unit} onClose=${close} />`}`;
 }
 
 function LimitsDialog({ sensor, unit, onClose }) {

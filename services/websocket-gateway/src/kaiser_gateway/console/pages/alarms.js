@@ -6,8 +6,8 @@ import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
 import { zoneOfDevice } from "../core/names.js";
 import { alarmText, kindText, sourceText } from "../core/sentences.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog, useEvents, useNow, usePages } from "../ui/hooks.js";
 import { GroupSwitch, ZoneFilter, isGrouped, useFilters } from "../ui/filters.js";
 import { DeviceLink, SensorLink, useDirectory } from "../ui/names.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
@@ -27,17 +27,13 @@ export function Alarms({ parts }) {
   const { api, session } = useApp();
   const [filters, change] = useFilters("alarms", parts, FILTERS);
   const shown = filters.shown || "open";
-  const [chosen, setChosen] = useState(null);
-  const [shelving, setShelving] = useState(null);
+  const [chosen, choose, endChoice] = useDialog();
+  const [shelving, shelve, endShelving] = useDialog();
   const now = useNow();
   const { group, ...narrowing } = filters;
   const query = { ...asQuery(narrowing), shown, limit: 100 };
-  const loaded = useLoaded(() => api.get(PATH, query), [filters]);
+  const loaded = usePages((cursor) => api.get(PATH, { ...query, cursor }), [filters]);
   const directory = useDirectory();
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get(PATH, { ...query, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
   useEvents((batch) => batch.some(({ type }) => type === "alarm") && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
   return html`
@@ -59,10 +55,10 @@ export function Alarms({ parts }) {
     <${ListState} loaded=${loaded} count=${items.length} empty=${emptyText(narrowing)} />
     <${Table} label=${t("alarms.alarms_newest_first")} rows=${items} keyOf=${(alarm) => alarm.alarm_id} groupOrder="rows"
       groupOf=${isGrouped(filters) ? ({ esp_id: espId }) => zoneOfDevice(directory, espId) : null}
-      columns=${columns({ now, directory, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    ${chosen && html`<${AlarmDialog} alarm=${chosen} onClose=${() => setChosen(null)} />`}
-    ${shelving && html`<${ShelveDialog} alarm=${shelving} onDone=${loaded.reload} onClose=${() => setShelving(null)} />`}`;
+      columns=${columns({ now, directory, reload: loaded.reload, choose, shelve, may: session.may("operator") })} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
+    ${chosen && html`<${AlarmDialog} alarm=${chosen} onClose=${endChoice} />`}
+    ${shelving && html`<${ShelveDialog} alarm=${shelving} onDone=${loaded.reload} onClose=${endShelving} />`}`;
 }
 
 /** The kind or source that a link has chosen, each with a way back to all. */

@@ -6,7 +6,7 @@ import { Dialog } from "../ui/dialog.js";
 import { download } from "../ui/download.js";
 import { Form, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useLoaded } from "../ui/hooks.js";
+import { useAction, usePages } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState, Rejection } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
@@ -20,11 +20,7 @@ export function Audit() {
   const { api } = useApp();
   const [wanted, setWanted] = useState(() => queryOf({}, Date.now()));
   const [chosen, setChosen] = useState(null);
-  const loaded = useLoaded(() => api.get(PATH, wanted), [wanted]);
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get(PATH, { ...wanted, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
+  const loaded = usePages((cursor) => api.get(PATH, { ...wanted, cursor }), [wanted]);
   const [save, saveState] = useAction(async () => {
     const limit = Math.max(loaded.data?.items.length ?? 0, 100);
     const file = await api.blob(PATH, { query: { ...wanted, format: "csv", limit: Math.min(limit, 1000) } });
@@ -50,7 +46,7 @@ export function Audit() {
     <${ListState} loaded=${loaded} count=${entries.length} empty=${t("audit.nobody_changed_anything_of_this")} />
     <${Table} label=${t("audit.changes_newest_first")} rows=${entries} keyOf=${(one) => `${one.service === "websocket-gateway"} ${one.id}`}
       columns=${columns(setChosen)} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
     ${chosen && html`<${EntryDialog} entry=${chosen} onClose=${() => setChosen(null)} />`}`;
 }
 

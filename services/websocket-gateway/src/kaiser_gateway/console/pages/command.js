@@ -7,8 +7,8 @@ import { commandReason } from "../core/sentences.js";
 import { Dialog } from "../ui/dialog.js";
 import { Duration } from "../ui/duration.js";
 import { CheckField, Form, NumberField, TextField, given } from "../ui/form.js";
-import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { html, useApp, useRef, useState } from "../ui/html.js";
+import { useAction, useDialog, useEvents, useEvery, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, ProblemNotice, Reason } from "../ui/parts.js";
 import { t, word } from "../core/texts.js";
@@ -24,7 +24,7 @@ const LONGEST_S = 604_800;
 
 export function CommandButtons({ actuator }) {
   const { session } = useApp();
-  const [asked, setAsked] = useState(null);
+  const [asked, ask, close] = useDialog();
   const [sent, setSent] = useState(null);
   const directory = useDirectory();
   if (!session.may("operator")) return null;
@@ -32,12 +32,12 @@ export function CommandButtons({ actuator }) {
   return html`
     <span class="command-buttons">
       ${allowed.map(([command, text]) => html`
-        <button type="button" key=${command} aria-label=${`${text} ${actuatorText(directory, actuator)}`} onClick=${() => setAsked(command)}>
+        <button type="button" key=${command} aria-label=${`${text} ${actuatorText(directory, actuator)}`} onClick=${() => ask(command)}>
           ${text}</button>`)}
     </span>
     ${sent && html`<${CommandState} key=${sent.command_id} sent=${sent} />`}
     ${asked && html`
-      <${CommandDialog} ...${{ actuator, command: asked }} onSent=${setSent} onClose=${() => setAsked(null)} />`}`;
+      <${CommandDialog} ...${{ actuator, command: asked }} onSent=${setSent} onClose=${close} />`}`;
 }
 
 function CommandDialog({ actuator, command, onSent, onClose }) {
@@ -79,11 +79,7 @@ function CommandState({ sent }) {
   const why = commandReason(command);
 
   useEvents((batch) => batch.some(({ data }) => data.command_id === sent.command_id) && loaded.reloadSoon());
-  useEffect(() => {
-    if (!isOpen) return undefined;
-    const timer = setInterval(loaded.reload, ASK_AGAIN_MS);
-    return () => clearInterval(timer);
-  }, [isOpen]);
+  useEvery(ASK_AGAIN_MS, () => isOpen && loaded.reload());
 
   return html`
     <p class="command-state" role="status">

@@ -6,7 +6,7 @@ import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { ZoneField } from "../ui/names.js";
 import { Head, ListState, Panel } from "../ui/parts.js";
-import { link } from "../ui/route.js";
+import { link, useGo } from "../ui/route.js";
 import { ConnectProgram } from "./connect_program.js";
 import { FirstMessage } from "./connect_first.js";
 import { t, tx } from "../core/texts.js";
@@ -20,10 +20,11 @@ export function Connect({ parts: [espId] }) {
 function RegisterForm() {
   const { api, directory } = useApp();
   const [proposed] = useState(newId);
+  const go = useGo();
   const [register, state] = useAction(async (fields) => {
     const device = await api.post("/api/v1/esp/devices", given(fields));
     directory.reload();
-    location.hash = link("connect", device.esp_id);
+    go("connect", device.esp_id);
   });
   const { problem } = state;
   return html`

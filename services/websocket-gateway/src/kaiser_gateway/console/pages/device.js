@@ -9,10 +9,10 @@ import { Dialog } from "../ui/dialog.js";
 import { DurationField } from "../ui/duration.js";
 import { CheckField, Form, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useMemo, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { useAction, useDialog, useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneField, ZoneName, useDirectory } from "../ui/names.js";
 import { Empty, Facts, Head, ListState, Panel } from "../ui/parts.js";
-import { link } from "../ui/route.js";
+import { link, useGo } from "../ui/route.js";
 import { Chart } from "../ui/chart.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
 import { DeviceParts } from "./parts_of_device.js";
@@ -95,7 +95,7 @@ const facts = (device, now) => [
 
 function SendPanel({ device }) {
   const { api, toasts } = useApp();
-  const [asked, setAsked] = useState(null);
+  const [asked, ask, close] = useDialog();
   const url = path`/api/v1/esp/devices/${device.esp_id}/`;
   const [push, pushing] = useAction(async () => {
     await api.post(url + "config", {}, { timeoutMs: 20_000 });
@@ -104,18 +104,18 @@ function SendPanel({ device }) {
   const [send, sending] = useAction(async () => {
     await api.post(url + "command", { command: asked, ...(asked === "factory_reset" && { confirm: true }) });
     toasts.say(t("device.was_sent", { asked: commandText(asked) }), "info");
-    setAsked(null);
+    close();
   });
   return html`
     <${Panel} title=${t("common.send_3")}>
       <${Form} onSubmit=${push} submit=${t("device.push_configuration")} state=${pushing}>
         <p>${t("device.sends_the_device_its_sensors")}</p>
       <//>
-      <${Form} onSubmit=${({ command }) => setAsked(command)} submit=${t("device.send_command")} state=${{ problem: null, isBusy: false }}>
+      <${Form} onSubmit=${({ command }) => ask(command)} submit=${t("device.send_command")} state=${{ problem: null, isBusy: false }}>
         <${SelectField} label=${t("device.system_command")} name="command" options=${COMMANDS[device.generation].map((name) => [name, commandText(name)])} />
       <//>
       ${asked && html`
-        <${Dialog} title=${t("device.send_to", { asked: commandText(asked), device: device.esp_id })} onClose=${() => setAsked(null)}>
+        <${Dialog} title=${t("device.send_to", { asked: commandText(asked), device: device.esp_id })} onClose=${close}>
           <${Form} onSubmit=${send} submit=${t("common.send_2", { asked: commandText(asked) })} state=${sending} danger=${!HARMLESS.has(asked)}>
             <p>${tx("device.it_is_sent_once_a", { it: asked === "factory_reset" && t("device.the_device_forgets_its_network") })}</p>
           <//>
@@ -140,7 +140,8 @@ function ZonePanel({ device }) {
 
 function SettingsPanel({ device, onDone }) {
   const { api, directory, toasts } = useApp();
-  const [isDeleting, setDeleting] = useState(false);
+  const [isDeleting, begin, end] = useDialog();
+  const go = useGo();
   const url = path`/api/v1/esp/devices/${device.esp_id}`;
   const [save, saving] = useAction(async (fields) => {
     await api.patch(url, changesOf(device, fields));
@@ -151,7 +152,7 @@ function SettingsPanel({ device, onDone }) {
   const [remove, removing] = useAction(async () => {
     await api.delete(url);
     toasts.say(t("common.is_removed", { device: device.esp_id }));
-    location.hash = link("devices");
+    go("devices");
   });
   return html`
     <${Panel} title=${t("common.settings")}>
@@ -162,9 +163,9 @@ function SettingsPanel({ device, onDone }) {
         <${DurationField} label=${t("device.heartbeat_timeout")} name="heartbeat_timeout_s" usual=${USUAL_TIMEOUTS_S} least=${1} most=${86_400}
           value=${device.heartbeat_timeout_s} problem=${saving.problem} />
       <//>
-      <button type="button" class="danger-outline" onClick=${() => setDeleting(true)}>${t("device.remove_the_device")}</button>
+      <button type="button" class="danger-outline" onClick=${() => begin()}>${t("device.remove_the_device")}</button>
       ${isDeleting && html`
-        <${Dialog} title=${t("common.remove_2", { device: device.esp_id })} onClose=${() => setDeleting(false)}>
+        <${Dialog} title=${t("common.remove_2", { device: device.esp_id })} onClose=${end}>
           <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${removing} danger>
             <p>${t("device.from_then_on_its_messages")}</p>
             <${CheckField} label=${t("device.yes_remove_it")} name="sure" required />

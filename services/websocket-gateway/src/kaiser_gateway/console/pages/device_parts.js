@@ -3,8 +3,8 @@
 import { path } from "../core/api.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, given } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog } from "../ui/hooks.js";
 import { Badge } from "../ui/parts.js";
 import { t } from "../core/texts.js";
 
@@ -26,9 +26,8 @@ export function DeviceBadge({ device }) {
 /** Let a pending device in, or keep it out. */
 export function Decision({ device, onDone }) {
   const { api, session, toasts } = useApp();
-  const [asked, setAsked] = useState(null);
+  const [asked, ask, close] = useDialog();
   if (device.state === "approved" || !session.may("operator")) return null;
-  const close = () => setAsked(null);
 
   async function decide(decision, { replay = false } = {}) {
     const answer = await api.post(path`/api/v1/esp/devices/${device.esp_id}/` + decision + (replay ? "?replay=true" : ""));
@@ -38,8 +37,8 @@ export function Decision({ device, onDone }) {
   }
 
   return html`
-    <button type="button" onClick=${() => setAsked("approve")}>${t("device_parts.approve_2")}</button>
-    ${device.state === "pending" && html`<button type="button" onClick=${() => setAsked("reject")}>${t("device_parts.reject_2")}</button>`}
+    <button type="button" onClick=${() => ask("approve")}>${t("device_parts.approve_2")}</button>
+    ${device.state === "pending" && html`<button type="button" onClick=${() => ask("reject")}>${t("device_parts.reject_2")}</button>`}
     ${asked && html`<${DecisionDialog} ...${{ asked, device, decide }} onClose=${close} />`}`;
 }
 

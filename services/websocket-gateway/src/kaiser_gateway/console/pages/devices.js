@@ -7,7 +7,7 @@ import { Dialog } from "../ui/dialog.js";
 import { ZoneFilter, useFilters } from "../ui/filters.js";
 import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { useAction, useDialog, useEvents, useNow, usePages } from "../ui/hooks.js";
 import { ZoneField, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -34,13 +34,9 @@ function DeviceList({ parts }) {
   const { api, session } = useApp();
   const [text, setText] = useState("");
   const [filters, change] = useFilters("devices", parts, FILTERS);
-  const [isAdding, setAdding] = useState(false);
+  const [isAdding, add, endAdding] = useDialog();
   const query = queryOf(filters, text);
-  const loaded = useLoaded(() => api.get("/api/v1/esp/devices", query), [filters, text]);
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get("/api/v1/esp/devices", { ...query, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
+  const loaded = usePages((cursor) => api.get("/api/v1/esp/devices", { ...query, cursor }), [filters, text]);
   const now = useNow();
   const directory = useDirectory();
   const devices = loaded.data?.items ?? [];
@@ -57,7 +53,7 @@ function DeviceList({ parts }) {
     <${Head} title=${t("common.devices")}>
       ${session.may("operator") && html`
         <a class="button primary" href=${link("connect")}>${t("common.connect_a_device")}</a>
-        <button type="button" onClick=${() => setAdding(true)}>${t("devices.register_a_device")}</button>`}
+        <button type="button" onClick=${() => add()}>${t("devices.register_a_device")}</button>`}
     <//>
     <div class="filter-fields">
       <${SelectField} label=${t("common.show_3")} name="state" options=${STATES} value=${filters.state}
@@ -70,9 +66,10 @@ function DeviceList({ parts }) {
     </div>
     <${ListState} loaded=${loaded} count=${devices.length} empty=${t("devices.no_device_is_registered_that")} />
     <${Table} label=${t("common.devices")} rows=${devices} keyOf=${(device) => device.esp_id} groupOf=${(device) => nameOfZone(directory, device.zone_id)}
+      groupKeyOf=${({ zone_id: zoneId }) => zoneId}
       columns=${columns(now, loaded.reload, directory)} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    ${isAdding && html`<${RegisterDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
+    ${isAdding && html`<${RegisterDialog} onDone=${loaded.reload} onClose=${endAdding} />`}`;
 }
 
 const isAboutTheRegistry = ({ type, data }) =>

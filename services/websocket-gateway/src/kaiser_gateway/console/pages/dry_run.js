@@ -21,7 +21,7 @@ export function DryRun({ rule, url }) {
   const [run, state] = useAction(async ({ held_s: heldS, ...fields }) => {
     const values = sensors.map((sensor, index) => ({ ...sensor, value: fields[`value_${index}`] }));
     const body = { values: values.filter(({ value }) => value !== null), held_s: heldS ?? 0 };
-    setResult(await api.post(`${url}/test`, body));
+    setResult({ of: rule.version, ...(await api.post(`${url}/test`, body)) });
   });
   return html`
     <${Form} onSubmit=${run} submit=${t("common.try_it")} state=${state}>
@@ -33,7 +33,7 @@ export function DryRun({ rule, url }) {
           problem=${state.problem} />
       </div>
     <//>
-    ${result && html`<${Result} ...${{ result, rule, directory }} />`}`;
+    ${result?.of === rule.version && html`<${Result} ...${{ result, rule, directory }} />`}`;
 }
 
 /** `rule`: the one that was tried; in other languages than English its actions are worded as on other pages. */

@@ -3,7 +3,7 @@
 import { number, orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { useEvents, usePages } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
 import { Badge, Facts, ListState, Reason } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -20,17 +20,13 @@ export function Executions({ ruleId = null }) {
   const { api } = useApp();
   const [chosen, setChosen] = useState(null);
   const query = { rule_id: ruleId, limit: 50 };
-  const loaded = useLoaded(() => api.get(PATH, query), [ruleId]);
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get(PATH, { ...query, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
+  const loaded = usePages((cursor) => api.get(PATH, { ...query, cursor }), [ruleId]);
   useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
   return html`
     <${ListState} loaded=${loaded} count=${items.length} empty=${t("executions.nothing_yet")} />
     <${Table} label=${t("executions.executions_newest_first")} rows=${items} keyOf=${(one) => one.execution_id} columns=${columns(setChosen)} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
     ${chosen && html`<${ExecutionDialog} execution=${chosen} onClose=${() => setChosen(null)} />`}`;
 }
 

@@ -10,7 +10,7 @@ import { dateTime, zoneName } from "../core/times.js";
 import { Chart } from "../ui/chart.js";
 import { download } from "../ui/download.js";
 import { CheckField, Field } from "../ui/form.js";
-import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
+import { html, useApp, useMemo, useRef, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Empty, Head, Panel, ProblemNotice } from "../ui/parts.js";
 import { withLegend } from "../ui/picture.js";
@@ -31,14 +31,15 @@ const NO_MARKS = [];
 export function Explore({ parts }) {
   const { api } = useApp();
   const [shown, setShown] = useState(() => fromParts(parts, SPANS[1][1]));
+  const latest = useRef(shown); // of two changes before a drawing each counts
   const { range, ghost, marked, sensors } = shown;
   const [before, setBefore] = useState([]);
   const known = useLoaded(() => api.get("/api/v1/overview"), []);
   const now = useNow(MOVES_EVERY_MS);
-  useEffect(() => history.replaceState(null, "", link("explore", ...toParts(shown))), [shown]);
+  const address = toParts(shown).join();
 
-  const loaded = useLoaded(() => Promise.all(sensors.map((sensor) => seriesOf(api, sensor, range, ghost))),
-    [toParts(shown).join()]);
+  const loaded = useLoaded(async () => ({ of: address, all: await Promise.all(sensors.map((sensor) => seriesOf(api, sensor, range, ghost))) }),
+    [address]);
   useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && loaded.reload());
 
   const { byKey, zones, names } = useMemo(() => ({
@@ -52,32 +53,39 @@ export function Explore({ parts }) {
   });
   const axis = edges(range, now);
   const series = useMemo(
-    () => drawn(loaded.data ?? [], { byKey, zones, names }, axis, range.spanMs), [loaded.data, byKey, ...axis]);
+    () => drawn(loaded.data?.all ?? [], { byKey, zones, names }, axis, range.spanMs), [loaded.data, byKey, ...axis]);
   const happened = useLoaded(() => (marked && sensors.length && known.data ? happenedTo(api, sensors, known.data, range) : null),
-    [toParts(shown).join(), known.data === null]);
+    [address, known.data === null]);
   useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && happened.reload());
   const { marks, left, areAll } = useMemo(
     () => (marked && happened.data ? marksOf(happened.data, axis) : { marks: NO_MARKS, left: 0, areAll: true }),
     [happened.data, marked, ...axis]);
+  const isLoaded = series.length > 0 && loaded.data.of === address;
   const lines = useMemo(() => series.flatMap((one) => one.lines), [series]);
 
+  /** The address follows at once: later it might take the place of a page that was opened meanwhile. */
+  function show(changes) {
+    latest.current = { ...latest.current, ...changes };
+    setShown(latest.current);
+    history.replaceState(null, "", link("explore", ...toParts(latest.current)));
+  }
   function choose(next) {
     setBefore([...before, range]);
-    setShown({ ...shown, range: next });
+    show({ range: next });
   }
   function back() {
     if (!before.length) return;
-    setShown({ ...shown, range: before.at(-1) });
+    show({ range: before.at(-1) });
     setBefore(before.slice(0, -1));
   }
-  const add = (sensor) => setShown({ ...shown, sensors: [...sensors, sensor].slice(-MOST_SENSORS) });
-  const remove = (sensor) => setShown({ ...shown, sensors: sensors.filter((one) => one !== sensor) });
+  const add = (sensor) => show({ sensors: [...latest.current.sensors, sensor].slice(-MOST_SENSORS) });
+  const remove = (sensor) => show({ sensors: latest.current.sensors.filter((one) => one !== sensor) });
   const name = (sensor) => sensorName(byKey.get(sensorKey(sensor)) ?? sensor);
 
   return html`
     <${Head} title=${t("common.explore")}>
-      <button type="button" disabled=${!series.length} onClick=${() => download(new Blob([toCsv(series)], { type: "text/csv" }), "kaiser.csv")}>CSV</button>
-      <button type="button" disabled=${!series.length} onClick=${() => savePicture(lines, axis)}>PNG</button>
+      <button type="button" disabled=${!isLoaded} onClick=${() => download(new Blob([toCsv(series)], { type: "text/csv" }), "kaiser.csv")}>CSV</button>
+      <button type="button" disabled=${!isLoaded} onClick=${() => savePicture(lines, axis)}>PNG</button>
     <//>
     <${ProblemNotice} problem=${known.problem ?? loaded.problem ?? happened.problem} onRetry=${() => { known.reload(); loaded.reload(); happened.reload(); }} />
     <${Panel} title=${t("common.sensors")}>
@@ -91,9 +99,9 @@ export function Explore({ parts }) {
     <${Panel} title=${t("explore.chart")}>
       <${RangeButtons} range=${range} onChange=${choose} onBack=${before.length ? back : null} />
       <${CheckField} label=${t("explore.show_the_period_before_too")} name="ghost" checked=${ghost}
-        onChange=${({ target }) => setShown({ ...shown, ghost: target.checked })} />
+        onChange=${({ target }) => show({ ghost: target.checked })} />
       <${CheckField} label=${t("explore.mark_alarms_stops_commands_and")} name="marked" checked=${marked}
-        onChange=${({ target }) => setShown({ ...shown, marked: target.checked })} />
+        onChange=${({ target }) => show({ marked: target.checked })} />
       ${series.some(({ isLeftOut }) => isLeftOut) && html`
         <p class="notice notice-warn">${t("explore.a_chart_has_room_for")}</p>`}
       ${sensors.length === 0 ? html`<${Empty}>${t("explore.choose_a_sensor_above")}<//>` : html`

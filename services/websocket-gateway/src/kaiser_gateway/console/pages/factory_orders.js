@@ -5,7 +5,7 @@ import { duration, orNone } from "../core/format.js";
 import { dateTime } from "../core/times.js";
 import { ORDER, ganttOf, orderTypeText, spanOf, stepName, stepSeconds, timeOf, waitedSeconds, withOrders } from "../core/factory.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
+import { useEvents, useEvery, useLoaded, useNow, usePages, useStore } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -27,12 +27,8 @@ function OrderList() {
   const [state, setState] = useState(ALL);
   const found = useStore(environment.current);
   const query = { state: state === ALL ? null : state, limit: 50 };
-  const loaded = useLoaded(() => api.get(PATH, query), [state, `${found?.env} ${found?.epoch}`]);
+  const loaded = usePages((cursor) => api.get(PATH, { ...query, cursor }), [state, `${found?.env} ${found?.epoch}`]);
   const now = useNow(MOVES_EVERY_MS);
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get(PATH, { ...query, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
   useEvents((batch) => {
     if (!batch.some(({ type, data }) => type === "factory_order" && data.env === found?.env)) return;
     if (state === ALL) loaded.setData((data) => ({ ...data, items: withOrders(data.items, batch) }));
@@ -48,7 +44,7 @@ function OrderList() {
     <${ListState} loaded=${loaded} count=${orders.length} empty=${t("factory_orders.there_is_no_such_order")} />
     ${orders.length > 0 && html`<${Together} orders=${orders.filter((order) => order.started !== null).slice(0, TOGETHER)} now=${now} />`}
     <${Table} label=${t("factory_orders.orders_newest_first")} rows=${orders} keyOf=${({ order_id: id }) => id} columns=${columns(now)} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />`;
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />`;
 }
 
 const shortId = (id) => (id.length > 12 ? `${id.slice(0, 8)}…` : id);

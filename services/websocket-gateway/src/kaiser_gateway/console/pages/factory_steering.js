@@ -136,6 +136,9 @@ export function Steering() {
   const [deed, setDeed] = useState("order");
   const [sent, setSent] = useState(0);
   const found = useStore(environment.current);
+  const place = found ? `${found.env} ${found.epoch}` : "";
+  const first = useRef(""); // known late: what somebody has typed before is for it
+  first.current ||= place;
   return html`
     <${Head} title=${t("common.steering")}>
       ${found && html`<span>${t("common.environment")} <strong>${found.env}</strong>, ${word(found.kind, "environment")}</span>`}
@@ -144,7 +147,7 @@ export function Steering() {
       ${Object.entries(DEEDS).map(([name, { title }]) => html`
         <button type="button" key=${name} aria-pressed=${String(name === deed)} onClick=${() => setDeed(name)}>${title}</button>`)}
     </div>
-    <${Deed} key=${`${deed} ${found?.env} ${found?.epoch}`} name=${deed} onSent=${() => setSent((count) => count + 1)} />
+    <${Deed} key=${`${deed} ${place === first.current ? "" : place}`} name=${deed} onSent=${() => setSent((count) => count + 1)} />
     <${Journal} sent=${sent} />`;
 }
 

@@ -21,9 +21,8 @@ export function FixDialog({ message, onDone, onClose }) {
   const url = path`/api/v1/rejected/${message.seq}/`;
   const change = (name) => ({ target }) => {
     setDraft((old) => ({ ...old, [name]: target.value }));
-    setVerdict(null);
   };
-  const [check, checking] = useAction(async () => setVerdict(await api.post(`${url}check`, draft)));
+  const [check, checking] = useAction(async () => setVerdict({ of: draft, ...(await api.post(`${url}check`, draft)) }));
   const [send, sending] = useAction(async () => {
     const answer = isChanged ? await api.post(`${url}fix`, draft) : await api.post(`${url}replay`);
     const { published, rejected } = answer;
@@ -48,7 +47,7 @@ export function FixDialog({ message, onDone, onClose }) {
           <//>
           ${message.encoding !== "text" && html`<p class="quiet">${t("fix_dialog.its_bytes_are_no_text")}</p>`}
           <p><button type="button" disabled=${checking.isBusy} onClick=${() => check()}>${t("fix_dialog.check_it")}</button>
-            ${" "}<${VerdictText} verdict=${verdict} /></p>
+            ${" "}<${VerdictText} verdict=${verdict?.of === draft ? verdict : null} /></p>
           <${ProblemNotice} problem=${checking.problem} />` : html`
           <pre tabindex="0" aria-label=${t("common.the_payload")}>${message.encoding === "text" ? pretty(message.payload) : message.payload}</pre>`}
         <p class="quiet">${t("fix_dialog.it_is_validated_as_if")}</p>

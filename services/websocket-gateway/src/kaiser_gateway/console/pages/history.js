@@ -3,7 +3,7 @@
 import { number } from "../core/format.js";
 import { columnsOf, edges, extremes, ofBuckets, ofReadings, rangeOf, withLive, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
-import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
+import { html, useApp, useMemo, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { ProblemNotice } from "../ui/parts.js";
 import { RangeButtons, SPANS } from "./range.js";
@@ -16,6 +16,7 @@ const MOST_RAW = 10_000;
 const LOOK_AGAIN_EVERY_MS = 60_000;
 const MOVES_EVERY_MS = 1000;
 const MOST_RANGES = 50;
+const NOTHING = { bucketMs: 0, points: [], askedMs: 0 };
 
 /** `sensor`: {esp_id, gpio, sensor_type, address}. `intervalMs`: its usual time between two readings, null: unknown. */
 export function History({ sensor, unit, intervalMs, label }) {
@@ -24,22 +25,23 @@ export function History({ sensor, unit, intervalMs, label }) {
   const range = ranges.at(-1);
   const [live, setLive] = useState([]);
   const key = JSON.stringify(sensor);
-  const loaded = useLoaded(() => historyOf(api, sensor, range), [key, range.spanMs, range.toMs]);
+  const loaded = useLoaded(async () => ({ askedMs: Date.now(), ...(await historyOf(api, sensor, range)) }), [key, range.spanMs, range.toMs]);
   const now = useNow(MOVES_EVERY_MS);
   useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && loaded.reload());
 
-  useEffect(() => setLive([]), [loaded.data]);
+  const { bucketMs, points, askedMs } = loaded.data ?? NOTHING;
   useEvents((batch) => {
-    const mine = batch.filter(({ type, data }) => type === "sensor_data" && isOf(sensor, data)).map(({ data }) => data);
-    if (mine.length) setLive((old) => [...old, ...mine].slice(-MOST_RAW));
+    const atMs = Date.now();
+    const mine = batch.filter(({ type, data }) => type === "sensor_data" && isOf(sensor, data)).map(({ data }) => ({ ...data, atMs }));
+    if (mine.length) setLive((old) => [...old.filter((one) => one.atMs > askedMs - MINUTE_MS), ...mine].slice(-MOST_RAW));
   });
 
   const choose = (next) => setRanges((old) => [...old, next].slice(-MOST_RANGES));
   const back = () => setRanges((old) => (old.length > 1 ? old.slice(0, -1) : old));
   const shown = edges(range, now);
-  const { bucketMs, points } = loaded.data ?? { bucketMs: 0, points: [] };
   const found = useMemo(() => {
-    const all = range.toMs === null ? withLive(points, ofReadings(live), bucketMs) : points;
+    const newer = live.filter(({ atMs }) => bucketMs === 0 || atMs >= askedMs); // readings are told apart by their times, buckets are not
+    const all = range.toMs === null ? withLive(points, ofReadings(newer), bucketMs) : points;
     return within(all, ...shown, bucketMs);
   }, [points, live, ...shown]);
   const lines = useMemo(

@@ -7,7 +7,7 @@ import { deviceName } from "../core/names.js";
 import { adviceFor } from "../core/advice.js";
 import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useRef, useState } from "../ui/html.js";
-import { useEvery, useLoaded } from "../ui/hooks.js";
+import { useDialog, useEvery, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, Empty, Facts, Head, ListState, ProblemNotice, Rejection } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -25,7 +25,7 @@ const WAYS = [["", t("inspect.both_ways")], ["came", t("inspect.from_the_device"
 export function Inspect({ parts: [espId = ""] }) {
   const { api } = useApp();
   const [wanted, setWanted] = useState({ way: "", text: "" });
-  const [chosen, setChosen] = useState(null);
+  const [chosen, choose, endChoice] = useDialog();
   const [isPaused, setPaused] = useState(false);
   const name = deviceName(useDirectory(), espId);
   const known = useRef(null);
@@ -41,10 +41,6 @@ export function Inspect({ parts: [espId = ""] }) {
   });
   const all = inOneList(passed.data?.items ?? [], rejected.data?.items ?? []);
   const shown = all.filter((one) => isWanted(one, wanted)).slice(0, MOST_SHOWN);
-  const again = () => {
-    setChosen(null);
-    rejected.reload();
-  };
   return html`
     <${Head} title=${t("inspect.messages_of", { name })}>
       <a href=${link("devices", espId)}>${t("inspect.the_device")}</a>
@@ -52,9 +48,9 @@ export function Inspect({ parts: [espId = ""] }) {
     <//>
     <div class="filter-fields">
       <${SelectField} label=${t("common.show_3")} name="way" options=${WAYS} value=${wanted.way}
-        onChange=${({ target }) => setWanted({ ...wanted, way: target.value })} />
+        onChange=${({ target }) => setWanted((old) => ({ ...old, way: target.value }))} />
       <${Field} label=${t("inspect.search")} name="text">
-        <input type="search" name="text" maxlength="100" onInput=${({ target }) => setWanted({ ...wanted, text: target.value.trim() })} />
+        <input type="search" name="text" maxlength="100" onInput=${({ target }) => setWanted((old) => ({ ...old, text: target.value.trim() }))} />
       <//>
     </div>
     ${passed.data && html`
@@ -63,9 +59,9 @@ export function Inspect({ parts: [espId = ""] }) {
     <${ProblemNotice} problem=${rejected.problem} onRetry=${rejected.reload} />
     ${passed.data && shown.length === 0 && html`<${Empty}>${all.length ? t("inspect.no_message_fits") : t("inspect.no_message_yet")}<//>`}
     <ul class="passed" aria-label=${t("inspect.messages_newest_first")}>
-      ${shown.map((one) => html`<${Row} key=${one.key} one=${one} onFix=${setChosen} espId=${espId} onDone=${again} />`)}
+      ${shown.map((one) => html`<${Row} key=${one.key} one=${one} onFix=${choose} espId=${espId} onDone=${rejected.reload} />`)}
     </ul>
-    ${chosen && html`<${FixDialog} message=${chosen} onDone=${again} onClose=${() => setChosen(null)} />`}`;
+    ${chosen && html`<${FixDialog} message=${chosen} onDone=${rejected.reload} onClose=${endChoice} />`}`;
 }
 
 /** What is known of a device, {espId, since, items}, with what came since. */

@@ -104,13 +104,12 @@ function Filters({ filters, typed, isNarrow, directory, onChange, onType }) {
   const isWrong = typed.topic !== "" && !isTopicFilter(typed.topic);
 
   function toggle(type) {
-    const others = filters.types.filter((one) => one !== type);
-    onChange({ ...filters, types: others.length < filters.types.length ? others : [...others, type] });
+    onChange(({ types, ...others }) => ({ ...others, types: types.includes(type) ? types.filter((one) => one !== type) : [...types, type] }));
   }
 
   function type(field, list, text) {
-    onType({ ...typed, [field]: text });
-    if (filters[list].length) onChange({ ...filters, [list]: [] });
+    onType((old) => ({ ...old, [field]: text }));
+    if (filters[list].length) onChange((old) => ({ ...old, [list]: [] }));
   }
 
   return html`
@@ -127,13 +126,13 @@ function Filters({ filters, typed, isNarrow, directory, onChange, onType }) {
         <${Field} label=${t("common.device")} name="device">
           <input type="search" placeholder="ESP_0A1B2C3D" name="device" maxlength="40" list="known-devices"
             onInput=${({ target }) => type("device", "esp_ids", target.value.trim())}
-            onChange=${({ target }) => onChange({ ...filters, esp_ids: idsOf(target.value.trim(), directory.devices) })} />
+            onChange=${({ target }) => onChange((old) => ({ ...old, esp_ids: idsOf(target.value.trim(), directory.devices) }))} />
         <//>
         <${KnownDevices} />
         <${Field} label=${t("live_log.mqtt_topic")} name="topic" hint=${isWrong ? null : t("common.is_one_level_the_rest")}>
           <input type="search" placeholder="kaiser/+/esp/+/sensor/#" name="topic" maxlength="256" spellcheck="false"
             aria-invalid=${String(isWrong)} onInput=${({ target }) => type("topic", "topics", target.value.trim())}
-            onChange=${({ target }) => onChange({ ...filters, topics: [target.value.trim()].filter(isTopicFilter) })} />
+            onChange=${({ target }) => onChange((old) => ({ ...old, topics: [target.value.trim()].filter(isTopicFilter) }))} />
           ${isWrong && html`<span class="field-problem">${t("live_log.this_is_no_topic_filter")}</span>`}
         <//>
       </div>

@@ -2,7 +2,7 @@
 
 import { path } from "../core/api.js";
 import { html, useApp, useEffect } from "../ui/html.js";
-import { useEvents, useLoaded } from "../ui/hooks.js";
+import { useEvents, useEvery, useLoaded } from "../ui/hooks.js";
 import { Badge, ProblemNotice } from "../ui/parts.js";
 import { tx } from "../core/texts.js";
 
@@ -19,13 +19,9 @@ export function JournalEntry({ sent, onEnd = null }) {
   const isOpen = OPEN.has(command.state);
 
   useEvents((batch) => batch.some(({ data }) => data.command_id === sent.command_id) && loaded.reloadSoon());
+  useEvery(ASK_AGAIN_MS, () => isOpen && loaded.reload());
   useEffect(() => {
-    if (!isOpen) {
-      onEnd?.();
-      return undefined;
-    }
-    const timer = setInterval(loaded.reload, ASK_AGAIN_MS);
-    return () => clearInterval(timer);
+    if (!isOpen) onEnd?.();
   }, [isOpen]);
 
   return html`

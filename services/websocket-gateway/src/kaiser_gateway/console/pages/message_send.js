@@ -3,7 +3,7 @@
 import { randomId } from "../core/ids.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Field, SelectField, given } from "../ui/form.js";
-import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
+import { html, useApp, useRef, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, ProblemNotice, Reason } from "../ui/parts.js";
 import { JournalEntry } from "./message_journal.js";
@@ -20,13 +20,12 @@ export function SendDialog({ draft, env, epoch, onClose }) {
   const key = useRef(randomId());
   const templates = useLoaded(() => api.get("/api/v1/messages/templates"), []);
 
-  useEffect(() => setPreview(null), [env, epoch]);
+  const isOfNow = (answer) => answer?.message === message && answer.env === env && answer.epoch === epoch;
+  const now = { preview: isOfNow(preview) ? preview : null, sent: sent?.message === message ? sent.command : null };
 
   /** What is changed has to be looked at again before it may go. */
   function change(fields) {
-    setMessage({ ...message, ...fields });
-    setPreview(null);
-    setSent(null);
+    setMessage((old) => ({ ...old, ...fields }));
     key.current = randomId();
   }
 
@@ -42,16 +41,16 @@ export function SendDialog({ draft, env, epoch, onClose }) {
       api.post("/api/v1/messages/validate", { topic, ...payload }),
       api.post("/api/v1/factory/steering/preview", given({ do: "publish", topic, ...payload, qos, free: free || null })),
     ]);
-    setPreview({ verdict, checks: plan.checks });
+    setPreview({ message, env, epoch, verdict, checks: plan.checks });
   });
   const [send, sending] = useAction(async () => {
     const { topic, text, qos, free } = message;
     const headers = { "Idempotency-Key": key.current };
     const body = { topic, payload_base64: base64Of(text), qos, free };
     const { commands } = await api.post("/api/v1/messages", body, { headers });
-    setSent(commands[0]);
+    setSent({ message, command: commands[0] });
   });
-  const mayGo = preview?.checks.every(({ ok }) => ok) && preview.verdict.verdict !== "reject" && !sent;
+  const mayGo = now.preview?.checks.every(({ ok }) => ok) && now.preview.verdict.verdict !== "reject" && !now.sent;
   return html`
     <${Dialog} title=${t("message_send.send_a_message_to", { it: env ?? t("message_send.the_factory") })} onClose=${onClose} wide>
       <div class="form">
@@ -75,8 +74,8 @@ export function SendDialog({ draft, env, epoch, onClose }) {
           <${CheckField} label=${t("message_send.allow_topics_that_the_factory")} name="free"
             onChange=${({ target }) => change({ free: target.checked })} />`}
         <${ProblemNotice} problem=${looking.problem ?? sending.problem ?? templates.problem} />
-        ${preview && html`<${Preview} preview=${preview} />`}
-        ${sent && html`<${JournalEntry} key=${sent.command_id} sent=${sent} />`}
+        ${now.preview && html`<${Preview} preview=${now.preview} />`}
+        ${now.sent && html`<${JournalEntry} key=${now.sent.command_id} sent=${now.sent} />`}
         <div class="buttons">
           <button type="button" class=${mayGo ? "" : "primary"} disabled=${looking.isBusy || !message.topic}
             onClick=${look}>${t("common.preview")}</button>

@@ -112,7 +112,7 @@ function Filters({ wanted, onWanted, search, onSearch }) {
 
   function change(filter) {
     setText(filter);
-    if (filterFault(filter) === "") onWanted({ ...wanted, filter });
+    if (filterFault(filter) === "") onWanted((old) => ({ ...old, filter }));
   }
 
   return html`
@@ -121,7 +121,7 @@ function Filters({ wanted, onWanted, search, onSearch }) {
         hint=${t("messages.each_level_shows_what_those")}>
         <input type="range" name="priority" min="1" max="6" step="1" value=${wanted.priority}
           aria-valuetext=${`${wanted.priority}, ${LEVELS[wanted.priority - 1]}`}
-          onInput=${({ target }) => onWanted({ ...wanted, priority: Number(target.value) })} />
+          onInput=${({ target }) => onWanted((old) => ({ ...old, priority: Number(target.value) }))} />
       <//>
       <${Field} label=${t("messages.topic_filter")} name="filter" hint=${fault ? null : t("common.is_one_level_the_rest")}>
         <input type="search" name="filter" maxlength="256" placeholder="module/v1/+/+/state" spellcheck="false"

@@ -5,10 +5,10 @@ import { actuatorState, ago, duration, number, orNone, pretty } from "../core/fo
 import { timeOfDay } from "../core/times.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, given } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvery, useLoaded, useNow } from "../ui/hooks.js";
-import { Badge, Facts, Head, ListState, Panel } from "../ui/parts.js";
-import { link } from "../ui/route.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { Badge, Facts, Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
+import { link, useGo } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { MockFaults } from "./mock_faults.js";
 import { ActuatorFields, SensorFields } from "./mock_fields.js";
@@ -58,7 +58,8 @@ const facts = (mock, now) => [
 
 function Controls({ mock, url, onDone }) {
   const { api, toasts } = useApp();
-  const [isRemoving, setRemoving] = useState(false);
+  const [isRemoving, begin, end] = useDialog();
+  const go = useGo();
   const isStopped = mock.emergency === "active";
   const [setState, setting] = useAction(async ({ state }) => {
     await api.post(`${url}/state`, { state });
@@ -72,7 +73,7 @@ function Controls({ mock, url, onDone }) {
   const [remove, removing] = useAction(async () => {
     await api.delete(url);
     toasts.say(t("common.is_removed", { device: mock.esp_id }));
-    location.hash = link("mocks");
+    go("mocks");
   });
   return html`
     <${Form} onSubmit=${setState} submit=${t("mock.set")} state=${setting}>
@@ -80,26 +81,26 @@ function Controls({ mock, url, onDone }) {
     <//>
     <${Form} onSubmit=${() => act("heartbeat")} submit=${t("mock.send_a_heartbeat_now")} state=${acting} />
     <div class="buttons">
-      <button type="button" onClick=${() => act("emergency", { action: isStopped ? "clear" : "stop_all" })}>
+      <button type="button" disabled=${acting.isBusy} onClick=${() => act("emergency", { action: isStopped ? "clear" : "stop_all" })}>
         ${isStopped ? t("mock.release_its_red_button") : t("mock.press_its_red_button")}</button>
-      <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>${t("common.remove_4")}</button>
+      <button type="button" class="danger-outline" onClick=${() => begin()}>${t("common.remove_4")}</button>
     </div>
     ${isRemoving && html`
-      <${Dialog} title=${t("common.remove_2", { device: mock.esp_id })} onClose=${() => setRemoving(false)}>
+      <${Dialog} title=${t("common.remove_2", { device: mock.esp_id })} onClose=${end}>
         <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${removing} danger><p>${t("mock.what_it_sent_stays_stored")}</p><//>
       <//>`}`;
 }
 
 function Sensors({ mock, url, onDone }) {
   const { api, toasts } = useApp();
-  const [overriding, setOverriding] = useState(null);
-  const [isAdding, setAdding] = useState(false);
+  const [overriding, override, endOverriding] = useDialog();
+  const [isAdding, begin, end] = useDialog();
   const [add, adding] = useAction(async (fields) => {
     await api.post(`${url}/sensors`, given(fields));
-    setAdding(false);
+    end();
     onDone();
   });
-  const [release] = useAction(async (sensor) => {
+  const [release, releasing] = useAction(async (sensor) => {
     await api.delete(valueUrl(url, sensor));
     toasts.say(t("mock.gpio_measures_by_its_pattern", { gpio: sensor.gpio }));
     onDone();
@@ -117,23 +118,24 @@ function Sensors({ mock, url, onDone }) {
       class: "actions",
       cell: (sensor) => html`
         ${sensor.override !== null && html`<${Badge} kind="warn">${number(sensor.override)}<//>`}
-        <button type="button" onClick=${() => setOverriding(sensor)}>${t("mock.override_2")}</button>
-        ${sensor.override !== null && html`<button type="button" onClick=${() => release(sensor)}>${t("mock.release")}</button>`}`,
+        <button type="button" onClick=${() => override(sensor)}>${t("mock.override_2")}</button>
+        ${sensor.override !== null && html`<button type="button" disabled=${releasing.isBusy} onClick=${() => release(sensor)}>${t("mock.release")}</button>`}`,
     },
   ];
   return html`
     <${Panel} title=${t("common.sensors")} class="wide-panel">
       <${Table} label=${t("mock.sensors_of_the_mock")} rows=${mock.sensors} columns=${columns}
         keyOf=${({ gpio, sensor_type: type }) => `${gpio}/${type}`} />
-      <button type="button" onClick=${() => setAdding(true)}>${t("mock.add_a_sensor")}</button>
+      <${ProblemNotice} problem=${releasing.problem} />
+      <button type="button" onClick=${() => begin()}>${t("mock.add_a_sensor")}</button>
       ${isAdding && html`
-        <${Dialog} title=${t("mock.add_a_sensor")} onClose=${() => setAdding(false)} wide>
+        <${Dialog} title=${t("mock.add_a_sensor")} onClose=${end} wide>
           <${Form} onSubmit=${add} submit=${t("common.add")} state=${adding}>
             <div class="field-grid"><${SensorFields} problem=${adding.problem} /></div>
           <//>
         <//>`}
       ${overriding && html`
-        <${OverrideDialog} sensor=${overriding} url=${url} onDone=${onDone} onClose=${() => setOverriding(null)} />`}
+        <${OverrideDialog} sensor=${overriding} url=${url} onDone=${onDone} onClose=${endOverriding} />`}
     <//>`;
 }
 
@@ -160,18 +162,18 @@ function OverrideDialog({ sensor, url, onDone, onClose }) {
 
 function Actuators({ mock, url, onDone }) {
   const { api } = useApp();
-  const [isAdding, setAdding] = useState(false);
+  const [isAdding, begin, end] = useDialog();
   const [add, adding] = useAction(async (fields) => {
     await api.post(`${url}/actuators`, given(fields));
-    setAdding(false);
+    end();
     onDone();
   });
   return html`
     <${Panel} title=${t("common.actuators")} class="wide-panel">
       <${Table} label=${t("mock.actuators_of_the_mock")} rows=${mock.actuators} columns=${ACTUATORS} keyOf=${({ gpio }) => gpio} />
-      <button type="button" onClick=${() => setAdding(true)}>${t("mock.add_an_actuator")}</button>
+      <button type="button" onClick=${() => begin()}>${t("mock.add_an_actuator")}</button>
       ${isAdding && html`
-        <${Dialog} title=${t("mock.add_an_actuator")} onClose=${() => setAdding(false)}>
+        <${Dialog} title=${t("mock.add_an_actuator")} onClose=${end}>
           <${Form} onSubmit=${add} submit=${t("common.add")} state=${adding}><${ActuatorFields} problem=${adding.problem} /><//>
         <//>`}
     <//>`;

@@ -6,7 +6,7 @@ import { Dialog } from "../ui/dialog.js";
 import { DurationField } from "../ui/duration.js";
 import { CheckField, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { useAction, useDialog, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneField, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -26,7 +26,7 @@ export function Mocks({ parts: [espId] }) {
 
 function MockList() {
   const { api } = useApp();
-  const [isAdding, setAdding] = useState(false);
+  const [isAdding, add, endAdding] = useDialog();
   const [limit, setLimit] = useState(100);
   const loaded = useLoaded(() => api.get(PATH, { limit }), [limit]);
   const now = useNow();
@@ -35,14 +35,15 @@ function MockList() {
   const mocks = loaded.data?.items ?? [];
   return html`
     <${Head} title=${t("common.mock_devices")}>
-      <button type="button" class="primary" onClick=${() => setAdding(true)}>${t("mocks.create_a_mock")}</button>
+      <button type="button" class="primary" onClick=${() => add()}>${t("mocks.create_a_mock")}</button>
     <//>
     <${ListState} loaded=${loaded} count=${mocks.length} empty=${t("mocks.there_is_no_mock_device")} />
     <${Table} label=${t("common.mock_devices")} rows=${mocks} keyOf=${(mock) => mock.esp_id} groupOf=${(mock) => nameOfZone(directory, mock.zone_id)}
+      groupKeyOf=${({ zone_id: zoneId }) => zoneId}
       columns=${columns(now, loaded.reload)} />
     <${MoreButton} cursor=${limit < 1000 && loaded.data?.next_cursor} isBusy=${loaded.isLoading}
       onMore=${() => setLimit(1000)} />
-    ${isAdding && html`<${CreateDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
+    ${isAdding && html`<${CreateDialog} onDone=${loaded.reload} onClose=${endAdding} />`}`;
 }
 
 const columns = (now, reload) => [

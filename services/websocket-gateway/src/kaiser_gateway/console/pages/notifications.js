@@ -5,7 +5,7 @@ import { ago } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { useAction, useDialog, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneNames } from "../ui/names.js";
 import { Badge, Head, ListState, Panel, Reason } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
@@ -21,7 +21,7 @@ const RESULTS = { sent: "good", waiting: "info", failed: "bad", dropped: "idle" 
 
 export function NotificationsPage() {
   const { api, session } = useApp();
-  const [open, setOpen] = useState(null);
+  const [opened, open, close] = useDialog();
   const now = useNow();
   const channels = useLoaded(() => api.get(`${PATH}/channels`), []);
   const routes = useLoaded(() => api.get(`${PATH}/routes`), []);
@@ -32,37 +32,33 @@ export function NotificationsPage() {
     channels.reloadSoon();
     sent.reloadSoon();
   });
-  useEvery(LOOK_AGAIN_EVERY_MS, () => { // no event reports that a message was sent
-    channels.reload();
-    sent.reload();
-  });
+  useEvery(LOOK_AGAIN_EVERY_MS, () => Promise.all([channels.reload(), sent.reload()])); // no event reports that a message was sent
   const all = channels.data?.channels ?? [];
   const ways = routes.data?.routes ?? [];
   const reload = () => [channels, routes, sent].forEach((each) => each.reload());
-  const close = () => setOpen(null);
   const done = () => { close(); reload(); };
   return html`
     <${Head} title=${t("common.notifications")}>
-      ${may && html`<button type="button" class="primary" onClick=${() => setOpen({ Kind: ChannelDialog, shown: null })}>${t("notifications.add_a_channel")}</button>
-        <button type="button" disabled=${!all.length} onClick=${() => setOpen({ Kind: RouteDialog, shown: null })}>${t("notifications.add_a_route")}</button>`}
+      ${may && html`<button type="button" class="primary" onClick=${() => open({ Kind: ChannelDialog, shown: null })}>${t("notifications.add_a_channel")}</button>
+        <button type="button" disabled=${!all.length} onClick=${() => open({ Kind: RouteDialog, shown: null })}>${t("notifications.add_a_route")}</button>`}
     <//>
     ${channels.data && !isReached(all, ways) && routes.data && html`
       <p class="notice notice-warn">${t("notifications.no_route_leads_to_an")}</p>`}
     <${Panel} title=${t("notifications.channels")}>
       <${ListState} loaded=${channels} count=${all.length} empty=${t("notifications.there_is_no_channel_a")} />
       <${Table} label=${t("notifications.channels")} rows=${all} keyOf=${({ channel_id: id }) => id}
-        columns=${channelColumns({ now, may, reload: channels.reload, choose: (shown) => setOpen({ Kind: ChannelDialog, shown }), remove: (shown) => setOpen({ Kind: RemoveChannel, shown }) })} />
+        columns=${channelColumns({ now, may, reload: channels.reload, choose: (shown) => open({ Kind: ChannelDialog, shown }), remove: (shown) => open({ Kind: RemoveChannel, shown }) })} />
     <//>
     <${Panel} title=${t("notifications.routes")}>
       <${ListState} loaded=${routes} count=${ways.length} empty=${t("notifications.there_is_no_route_a")} />
       <${Table} label=${t("notifications.routes")} rows=${ways} keyOf=${({ route_id: id }) => id}
-        columns=${routeColumns({ may, choose: (shown) => setOpen({ Kind: RouteDialog, shown }), remove: (shown) => setOpen({ Kind: RemoveRoute, shown }) })} />
+        columns=${routeColumns({ may, choose: (shown) => open({ Kind: RouteDialog, shown }), remove: (shown) => open({ Kind: RemoveRoute, shown }) })} />
     <//>
     <${Panel} title=${t("notifications.the_newest_notifications")}>
       <${ListState} loaded=${sent} count=${sent.data?.items.length ?? 0} empty=${t("notifications.nothing_was_sent_yet")} />
       <${Table} label=${t("notifications.notifications_newest_first")} rows=${sent.data?.items ?? []} keyOf=${({ key }) => key} columns=${sentColumns(now)} />
     <//>
-    ${open && html`<${open.Kind} shown=${open.shown} channels=${all} onDone=${done} onClose=${close} />`}`;
+    ${opened && html`<${opened.Kind} shown=${opened.shown} channels=${all} onDone=${done} onClose=${close} />`}`;
 }
 
 /** Whether at least one enabled route names an enabled channel. */

@@ -3,8 +3,8 @@
 import { path } from "../core/api.js";
 import { ago, bytes, duration, number } from "../core/format.js";
 import { download } from "../ui/download.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog, useEvents, useEvery, useLoaded, useNow, usePages } from "../ui/hooks.js";
 import { Badge, Head, ListState, Reason } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { DeleteDialog, DetailsDialog, ImportDialog, RecordDialog } from "./recording_dialogs.js";
@@ -20,20 +20,15 @@ const KINDS = { recording: "warn", importing: "info", ready: "good", failed: "ba
 
 export function Recordings() {
   const { api, session } = useApp();
-  const [open, setOpen] = useState(null);
-  const loaded = useLoaded(() => api.get(PATH, { limit: 100 }), []);
+  const [opened, open, close] = useDialog();
+  const loaded = usePages((cursor) => api.get(PATH, { limit: 100, cursor }), []);
   const replays = useLoaded(() => api.get("/api/v1/replays", { limit: 1 }), []);
   const now = useNow();
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get(PATH, { limit: 100, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
   const items = loaded.data?.items ?? [];
   useEvery(ASK_EVERY_MS, () => items.some(({ state }) => state === "recording" || state === "importing") && loaded.reload());
   useEvents((batch) => batch.some(({ type, data }) => type === "factory_replay" && data.replay_id !== replays.data?.items[0]?.replay_id) && replays.reloadSoon());
   const may = session.may("operator") && !loaded.problem;
-  const close = () => setOpen(null);
-  const dialog = { record: RecordDialog, import: ImportDialog, replay: ReplayDialog, details: DetailsDialog, delete: DeleteDialog }[open?.what];
+  const dialog = { record: RecordDialog, import: ImportDialog, replay: ReplayDialog, details: DetailsDialog, delete: DeleteDialog }[opened?.what];
   const done = () => {
     loaded.reload();
     replays.reload();
@@ -41,17 +36,17 @@ export function Recordings() {
   return html`
     <${Head} title=${t("common.recordings")}>
       ${may && html`
-        <button type="button" class="primary" onClick=${() => setOpen({ what: "record" })}>${t("recordings.record")}</button>
-        <button type="button" onClick=${() => setOpen({ what: "import" })}>${t("recordings.import")}</button>`}
+        <button type="button" class="primary" onClick=${() => open({ what: "record" })}>${t("recordings.record")}</button>
+        <button type="button" onClick=${() => open({ what: "import" })}>${t("recordings.import")}</button>`}
     <//>
     ${replays.data?.items.map((replay) => html`<${ReplayPanel} key=${replay.replay_id} replay=${replay}
       name=${items.find(({ recording_id: id }) => id === replay.recording_id)?.name} />`)}
     <${ListState} loaded=${loaded} count=${items.length} empty=${t("recordings.there_is_no_recording_start")} />
     ${loaded.data && html`<p class="quiet">${tx("recordings.of_are_used", { bytes: bytes(loaded.data.bytes), bytes_limit: bytes(loaded.data.bytes_limit) })}</p>`}
     <${Table} label=${t("recordings.recordings_newest_first")} rows=${items} keyOf=${(one) => one.recording_id}
-      columns=${columns({ now, may, open: setOpen, reload: loaded.reload })} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    ${dialog && html`<${dialog} recording=${open.recording} onDone=${done} onClose=${close} />`}`;
+      columns=${columns({ now, may, open, reload: loaded.reload })} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
+    ${dialog && html`<${dialog} recording=${opened.recording} onDone=${done} onClose=${close} />`}`;
 }
 
 const columns = ({ now, may, open, reload }) => [

@@ -5,7 +5,7 @@ import { zoneOfDevice } from "../core/names.js";
 import { GroupSwitch, isGrouped, useFilters } from "../ui/filters.js";
 import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useLoaded } from "../ui/hooks.js";
+import { useDialog, useLoaded, usePages } from "../ui/hooks.js";
 import { DeviceName, useDirectory } from "../ui/names.js";
 import { Head, ListState, Panel, ProblemNotice, Rejection } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -22,17 +22,13 @@ export function Rejected({ parts }) {
   const [filters, change] = useFilters("rejected", parts, FILTERS);
   const directory = useDirectory();
   const [wanted, setWanted] = useState({});
-  const [chosen, setChosen] = useState(null);
-  const loaded = useLoaded(() => api.get("/api/v1/rejected", wanted), [wanted]);
+  const [chosen, choose, endChoice] = useDialog();
+  const loaded = usePages((cursor) => api.get("/api/v1/rejected", { ...wanted, cursor }), [wanted]);
   const causes = useLoaded(() => api.get("/api/v1/rejected/causes"), []);
   const again = () => {
     loaded.reload();
     causes.reload();
   };
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get("/api/v1/rejected", { ...wanted, cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
   const messages = loaded.data?.items ?? [];
   return html`
     <${Head} title=${t("common.rejected")}>
@@ -54,9 +50,9 @@ export function Rejected({ parts }) {
     <${ListState} loaded=${loaded} count=${messages.length} empty=${t("rejected.nothing_was_rejected_in_the")} />
     <${Table} label=${t("rejected.rejected_messages_newest_first")} rows=${messages} keyOf=${(message) => message.seq} groupOrder="rows"
       groupOf=${isGrouped(filters) ? ({ esp_id: espId }) => zoneOfDevice(directory, espId) : null}
-      columns=${columns(setChosen)} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    ${chosen && html`<${FixDialog} message=${chosen} onDone=${() => {}} onClose=${() => setChosen(null)} />`}`;
+      columns=${columns(choose)} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
+    ${chosen && html`<${FixDialog} message=${chosen} onDone=${() => {}} onClose=${endChoice} />`}`;
 }
 
 const titleOf = ({ is_complete: isComplete, looked_at: n }) =>

@@ -4,10 +4,10 @@ import { path } from "../core/api.js";
 import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useLoaded } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog, useLoaded } from "../ui/hooks.js";
 import { Head, ListState, Panel } from "../ui/parts.js";
-import { link } from "../ui/route.js";
+import { link, useGo } from "../ui/route.js";
 import { DryRun } from "./dry_run.js";
 import { Executions } from "./executions.js";
 import { RuleForm } from "./rule_form.js";
@@ -20,6 +20,7 @@ const PATH_OF_TEST = "/api/v1/logic/test";
 export function RulePage({ ruleId }) {
   const { api, session, toasts } = useApp();
   const isNew = ruleId === "new";
+  const go = useGo();
   const url = path`/api/v1/logic/rules/${ruleId}`;
   const loaded = useLoaded(async () => (isNew ? NEW_RULE : api.get(url)), [ruleId]);
   const rule = loaded.data;
@@ -29,7 +30,7 @@ export function RulePage({ ruleId }) {
     const saved = isNew ? await api.post(PATH, settings)
       : await api.patch(url, changesOf(settingsOf(rule), settings), { version: rule.version });
     toasts.say(t("common.is_saved", { name: saved.name }));
-    if (isNew) location.hash = link("rules", saved.rule_id);
+    if (isNew) go("rules", saved.rule_id);
     else loaded.setData(() => saved);
   }
 
@@ -46,23 +47,24 @@ export function RulePage({ ruleId }) {
       <//>`}
     ${rule && !isNew && html`
       ${session.may("operator") && html`
-        <${Panel} title=${t("rule.dry_run")}><${DryRun} key=${rule.version} rule=${rule} url=${url} /><//>
+        <${Panel} title=${t("rule.dry_run")}><${DryRun} key=${JSON.stringify(rule.conditions)} rule=${rule} url=${url} /><//>
         <${RemoveButton} rule=${rule} url=${url} />`}
       <${Panel} title=${t("rule.what_it_did")}><${Executions} ruleId=${ruleId} /><//>`}`;
 }
 
 function RemoveButton({ rule, url }) {
   const { api, toasts } = useApp();
-  const [isOpen, setOpen] = useState(false);
+  const [isOpen, open, close] = useDialog();
+  const go = useGo();
   const [remove, state] = useAction(async () => {
     await api.delete(url);
     toasts.say(t("common.is_removed_2", { name: rule.name }));
-    location.hash = link("rules");
+    go("rules");
   });
   return html`
-    <p><button type="button" class="danger-outline" onClick=${() => setOpen(true)}>${t("rule.remove_the_rule")}</button></p>
+    <p><button type="button" class="danger-outline" onClick=${() => open()}>${t("rule.remove_the_rule")}</button></p>
     ${isOpen && html`
-      <${Dialog} title=${t("common.remove_5", { name: rule.name })} onClose=${() => setOpen(false)}>
+      <${Dialog} title=${t("common.remove_5", { name: rule.name })} onClose=${close}>
         <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${state} danger><p>${t("rule.it_will_not_fire_any")}</p><//>
       <//>`}`;
 }

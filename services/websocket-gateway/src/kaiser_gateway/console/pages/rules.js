@@ -3,7 +3,7 @@
 import { path } from "../core/api.js";
 import { actionsText, ruleText, zonesOfRule } from "../core/rule_words.js";
 import { html, useApp } from "../ui/html.js";
-import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { useAction, useEvents, usePages } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -21,11 +21,7 @@ export function Rules({ parts: [ruleId] }) {
 
 function RuleList() {
   const { api, session } = useApp();
-  const loaded = useLoaded(() => api.get(PATH), []);
-  const [more, moreState] = useAction(async () => {
-    const next = await api.get(PATH, { cursor: loaded.data.next_cursor });
-    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
-  });
+  const loaded = usePages((cursor) => api.get(PATH, { cursor }), []);
   useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reloadSoon());
   const rules = loaded.data?.items ?? [];
   const directory = useDirectory();
@@ -36,7 +32,7 @@ function RuleList() {
     <${ListState} loaded=${loaded} count=${rules.length} empty=${t("rules.there_is_no_rule_a")} />
     <${Table} label=${t("common.rules")} rows=${rules} keyOf=${(rule) => rule.rule_id} groupOf=${(rule) => zonesOfRule(rule, directory)}
       columns=${columns(loaded.reload, directory)} />
-    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${loaded.isMore} onMore=${loaded.more} />
     <${Panel} title=${t("rules.what_rules_did")}><${Executions} /><//>`;
 }
 

@@ -7,7 +7,7 @@ import { Dialog } from "../ui/dialog.js";
 import { Duration } from "../ui/duration.js";
 import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useLoaded } from "../ui/hooks.js";
+import { useAction, useDialog, useLoaded } from "../ui/hooks.js";
 import { ListState, Panel } from "../ui/parts.js";
 import { t } from "../core/texts.js";
 
@@ -43,7 +43,7 @@ export function SensorSettings({ espId, gpio, sensorType, address, intervalS }) 
 
 function SettingsForm({ config, url, intervalS, onSaved }) {
   const { api, directory, toasts } = useApp();
-  const [isForgetting, setForgetting] = useState(false);
+  const [isForgetting, begin, end] = useDialog();
   const [typedS, setEvery] = useState(undefined);
   const everyS = typedS === undefined ? config.interval_s : typedS;
   const { points, offset, scale, parameters } = config.calibration;
@@ -61,7 +61,7 @@ function SettingsForm({ config, url, intervalS, onSaved }) {
   const [forget, forgetting] = useAction(async () => {
     await api.delete(url);
     toasts.say(t("sensor_settings.the_settings_are_removed_raw"));
-    setForgetting(false);
+    end();
     onSaved();
   });
   const { problem } = state;
@@ -92,9 +92,9 @@ function SettingsForm({ config, url, intervalS, onSaved }) {
         checked=${config.publish_processed} />
     <//>
     ${config !== DEFAULTS && html`
-      <button type="button" class="danger-outline" onClick=${() => setForgetting(true)}>${t("common.forget_the_settings")}</button>`}
+      <button type="button" class="danger-outline" onClick=${() => begin()}>${t("common.forget_the_settings")}</button>`}
     ${isForgetting && html`
-      <${Dialog} title=${t("sensor_settings.forget_the_settings_of_this")} onClose=${() => setForgetting(false)}>
+      <${Dialog} title=${t("sensor_settings.forget_the_settings_of_this")} onClose=${end}>
         <${Form} onSubmit=${forget} submit=${t("common.forget")} state=${forgetting} danger>
           <p>${t("sensor_settings.its_calibration_is_lost_its")}</p>
         <//>

@@ -69,6 +69,7 @@ function SensorList({ parts }) {
     </div>
     <${ListState} loaded=${loaded} count=${found.length} empty=${t("sensors.no_stored_reading_matches")} />
     <${Table} label=${t("sensors.newest_readings")} rows=${shown} keyOf=${keyOf} groupOf=${(reading) => nameOfZone(directory, reading.zone_id)}
+      groupKeyOf=${({ zone_id: zoneId }) => zoneId}
       columns=${columns(now, (reading) => knowledgeOf(reading, offline, now))} />
     ${found.length > shown.length && html`
       <p class="quiet">${tx("sensors.of_sensors_are_shown_search", { length: shown.length, length2: found.length })}</p>`}`;

@@ -3,8 +3,8 @@
 import { path } from "../core/api.js";
 import { Dialog } from "../ui/dialog.js";
 import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useLoaded } from "../ui/hooks.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useDialog, useLoaded } from "../ui/hooks.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { SessionList } from "./session_list.js";
@@ -16,36 +16,35 @@ const KINDS = { viewer: "idle", operator: "info", admin: "warn" };
 export function Users() {
   const { api, session } = useApp();
   const loaded = useLoaded(() => api.get("/api/v1/auth/users"), []);
-  const [open, setOpen] = useState(null);
+  const [opened, open, close] = useDialog();
   const users = loaded.data?.items ?? [];
   const own = session.current.get()?.user;
-  const close = () => setOpen(null);
   const done = () => {
     close();
     loaded.reload();
   };
   return html`
     <${Head} title=${t("common.users")}>
-      <button type="button" class="primary" onClick=${() => setOpen({ Content: EditDialog, user: null })}>${t("users.add_a_user")}</button>
+      <button type="button" class="primary" onClick=${() => open({ Content: EditDialog, user: null })}>${t("users.add_a_user")}</button>
     <//>
     <${ListState} loaded=${loaded} count=${users.length} empty=${t("users.there_is_no_user")} />
-    <${Table} label=${t("common.users")} rows=${users} keyOf=${({ username }) => username} columns=${columns(own, setOpen)} />
-    ${open && html`<${open.Content} user=${open.user} onDone=${done} onClose=${close} />`}`;
+    <${Table} label=${t("common.users")} rows=${users} keyOf=${({ username }) => username} columns=${columns(own, open)} />
+    ${opened && html`<${opened.Content} user=${opened.user} onDone=${done} onClose=${close} />`}`;
 }
 
-const columns = (own, setOpen) => [
+const columns = (own, open) => [
   { name: t("common.name"), cell: ({ username }) => html`${username} ${username === own && html`<span class="quiet">${t("users.you")}</span>`}` },
   { name: t("users.role"), cell: ({ role }) => html`<${Badge} kind=${KINDS[role]}>${word(role, "role")}<//>` },
   {
     name: t("common.do"),
     class: "actions",
     cell: (user) => html`
-      <button type="button" aria-label=${t("common.edit_3", { username: user.username })} onClick=${() => setOpen({ Content: EditDialog, user })}>${t("common.edit")}</button>
+      <button type="button" aria-label=${t("common.edit_3", { username: user.username })} onClick=${() => open({ Content: EditDialog, user })}>${t("common.edit")}</button>
       <button type="button" aria-label=${t("users.sessions_of", { username: user.username })}
-        onClick=${() => setOpen({ Content: SessionsDialog, user })}>${t("users.sessions")}</button>
+        onClick=${() => open({ Content: SessionsDialog, user })}>${t("users.sessions")}</button>
       ${user.username !== own && html`
         <button type="button" aria-label=${t("common.remove_9", { username: user.username })}
-          onClick=${() => setOpen({ Content: RemoveDialog, user })}>${t("common.remove_4")}</button>`}`,
+          onClick=${() => open({ Content: RemoveDialog, user })}>${t("common.remove_4")}</button>`}`,
   },
 ];
 

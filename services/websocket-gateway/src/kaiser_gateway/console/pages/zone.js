@@ -6,11 +6,11 @@ import { deviceChoices } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { useAction, useDialog, useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { DeviceLink, useDirectory } from "../ui/names.js";
 import { Empty, Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
 import { Picker } from "../ui/picker.js";
-import { link } from "../ui/route.js";
+import { link, useGo } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { t } from "../core/texts.js";
 import { DeviceBadge } from "./device_parts.js";
@@ -75,7 +75,7 @@ function PutIn({ zoneId }) {
   const { api, toasts } = useApp();
   const directory = useDirectory();
   const [isOpen, setOpen] = useState(false);
-  const [put, { problem }] = useAction(async ({ key }) => {
+  const [put, { problem, isBusy }] = useAction(async ({ key }) => {
     await push(api, key, zoneId);
     toasts.say(t("device.the_zone_was_sent_it"), "info");
     setOpen(false);
@@ -83,14 +83,15 @@ function PutIn({ zoneId }) {
   if (!isOpen) return html`<p><button type="button" onClick=${() => setOpen(true)}>${t("zone.put_a_device_in")}</button></p>`;
   const choices = deviceChoices(directory, (one) => one.state === "approved" && one.zone_id !== zoneId);
   return html`
-    <${Picker} label=${t("zone.device_to_put_in")} choices=${choices} chosen=${null} onChoose=${put} empty=${t("zone.every_device_is_in_it")} />
+    <${Picker} label=${t("zone.device_to_put_in")} choices=${choices} chosen=${null} onChoose=${(choice) => isBusy || put(choice)} empty=${t("zone.every_device_is_in_it")} />
     <${ProblemNotice} problem=${problem} />
     <p><button type="button" onClick=${() => setOpen(false)}>${t("common.cancel")}</button></p>`;
 }
 
 function Settings({ zone, isEmpty, onDone }) {
   const { api, directory, toasts } = useApp();
-  const [isRemoving, setRemoving] = useState(false);
+  const [isRemoving, begin, end] = useDialog();
+  const go = useGo();
   const url = path`/api/v1/zones/${zone.zone_id}`;
   const { version } = zone;
   const [save, saving] = useAction(async (fields) => {
@@ -103,7 +104,7 @@ function Settings({ zone, isEmpty, onDone }) {
     await api.delete(url, { version });
     toasts.say(t("common.is_removed", { name: zone.name }));
     directory.reload();
-    location.hash = link("zones");
+    go("zones");
   });
   const { problem } = saving;
   return html`
@@ -115,10 +116,10 @@ function Settings({ zone, isEmpty, onDone }) {
           problem=${problem} hint=${t("zone.lower_ones_stand_first")} />
       <//>
       <p class="quiet">${t("zone.devices_know_it_as", { id: zone.zone_id })}</p>
-      <button type="button" class="danger-outline" disabled=${!isEmpty} onClick=${() => setRemoving(true)}>${t("zone.remove_the_zone")}</button>
+      <button type="button" class="danger-outline" disabled=${!isEmpty} onClick=${() => begin()}>${t("zone.remove_the_zone")}</button>
       ${!isEmpty && html`<p class="quiet">${t("zone.it_can_be_removed_once")}</p>`}
       ${isRemoving && html`
-        <${Dialog} title=${t("common.remove_5", { name: zone.name })} onClose=${() => setRemoving(false)}>
+        <${Dialog} title=${t("common.remove_5", { name: zone.name })} onClose=${end}>
           <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${removing} danger>
             <p>${t("zone.what_its_devices_sent_stays")}</p>
           <//>

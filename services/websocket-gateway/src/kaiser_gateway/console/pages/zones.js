@@ -3,11 +3,11 @@
 import { idOf } from "../core/changes.js";
 import { zonesOf } from "../core/overview.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useNow } from "../ui/hooks.js";
+import { useAction, useDialog, useNow } from "../ui/hooks.js";
 import { Dialog } from "../ui/dialog.js";
 import { Field, Form, TextField, given } from "../ui/form.js";
 import { Head, ListState } from "../ui/parts.js";
-import { link } from "../ui/route.js";
+import { link, useGo } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { t } from "../core/texts.js";
 import { ZonePage } from "./zone.js";
@@ -22,16 +22,16 @@ export function Zones({ parts: [zone] }) {
 function ZoneList() {
   const { session } = useApp();
   const loaded = useOverview();
-  const [isAdding, setAdding] = useState(false);
+  const [isAdding, add, endAdding] = useDialog();
   const now = useNow();
   const zones = loaded.data ? everyZone(loaded.data, now) : [];
   return html`
     <${Head} title=${t("common.zones")}>
-      ${session.may("operator") && html`<button type="button" class="primary" onClick=${() => setAdding(true)}>${t("zones.new_zone")}</button>`}
+      ${session.may("operator") && html`<button type="button" class="primary" onClick=${() => add()}>${t("zones.new_zone")}</button>`}
     <//>
     <${ListState} loaded=${loaded} count=${zones.length} empty=${t("zones.there_is_no_zone")} />
     <${Table} label=${t("common.zones")} rows=${zones} keyOf=${({ id }) => id} columns=${columns(loaded.data, now)} />
-    ${isAdding && html`<${AddDialog} onClose=${() => setAdding(false)} />`}`;
+    ${isAdding && html`<${AddDialog} onClose=${endAdding} />`}`;
 }
 
 /** Zones with devices, trouble in front, then the empty ones. */
@@ -57,11 +57,12 @@ const columns = (overview, now) => [
 function AddDialog({ onClose }) {
   const { api, directory, toasts } = useApp();
   const [name, setName] = useState("");
+  const go = useGo();
   const [add, state] = useAction(async (fields) => {
     const zone = await api.post("/api/v1/zones", { ...given(fields), zone_id: fields.zone_id ?? idOf(name) });
     toasts.say(t("zones.is_added", { name: zone.name }));
     directory.reload();
-    location.hash = link("zones", zone.zone_id);
+    go("zones", zone.zone_id);
   });
   const { problem } = state;
   return html`

@@ -6,9 +6,9 @@ import { dateTime } from "../core/times.js";
 import { actuatorText, deviceName } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, TextField, given } from "../ui/form.js";
-import { html, useApp, useEffect, useState } from "../ui/html.js";
+import { html, useApp, useEffect } from "../ui/html.js";
 import { link } from "../ui/route.js";
-import { useAction, useEvery, useStore } from "../ui/hooks.js";
+import { useAction, useDialog, useEvery, useStore } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { t, tx } from "../core/texts.js";
 
@@ -31,11 +31,10 @@ const standOf = ({ clearing, not_cleared: notCleared }) =>
 /** Stops everything; `target` {esp_id, gpio} narrows it. */
 export function StopButton({ target = {}, label = t("emergency.emergency_stop_2") }) {
   const { session } = useApp();
-  const [isOpen, setOpen] = useState(false);
+  const [isOpen, open, close] = useDialog();
   if (!session.may("operator")) return null;
-  const close = () => setOpen(false);
   return html`
-    <button type="button" class="stop" onClick=${() => setOpen(true)}>${label}</button>
+    <button type="button" class="stop" onClick=${() => open()}>${label}</button>
     ${isOpen && html`<${StopDialog} target=${target} onClose=${close} />`}`;
 }
 
@@ -60,7 +59,7 @@ function StopDialog({ target, onClose }) {
 /** Says on every page what is stopped. */
 export function EmergencyBar() {
   const { session, emergencies } = useApp();
-  const [clearing, setClearing] = useState(null);
+  const [clearing, clear, endClearing] = useDialog();
   const textOf = useTargetText();
   const inForce = useStore(emergencies.current);
   const others = useStore(emergencies.total) - inForce.length;
@@ -77,13 +76,13 @@ export function EmergencyBar() {
             <span><strong>${tx("emergency.stopped", { emergency: textOf(emergency) })}</strong> – ${`${noteText(emergency.reason)} (${emergency.raised_by},`}
               ${` ${dateTime(emergency.raised_at)})`}${standOf(emergency)}</span>
             ${session.may("operator") && html`
-              <button type="button" aria-label=${t("emergency.clear_2", { emergency: textOf(emergency) })} onClick=${() => setClearing(emergency)}>
+              <button type="button" aria-label=${t("emergency.clear_2", { emergency: textOf(emergency) })} onClick=${() => clear(emergency)}>
                 ${t("emergency.clear")}</button>`}
           </li>`)}
         ${others > 0 && html`<li><a href=${link("alarms", ...filterParts({ kind: "stop_in_force" }))}>${t("emergency.others", { n: others })}</a></li>`}
       </ul>
       ${clearing && html`
-        <${ClearDialog} emergency=${clearing} onClose=${() => setClearing(null)} />`}
+        <${ClearDialog} emergency=${clearing} onClose=${endClearing} />`}
     </section>`;
 }
 

@@ -1,6 +1,6 @@
 /** The pages, and the way to them. */
 
-import { html, useApp, useEffect, useState } from "../ui/html.js";
+import { html, useApp, useState } from "../ui/html.js";
 import { useStore } from "../ui/hooks.js";
 import { zoneName } from "../core/times.js";
 import { link } from "../ui/route.js";
@@ -67,19 +67,19 @@ export function Navigation({ current }) {
   const { session, environment } = useApp();
   const hasFactory = useStore(environment.current) !== null;
   const isListed = ({ role, needs }) => session.may(role) && (!needs || (needs === "factory" && hasFactory));
-  const [isOpen, setOpen] = useState(false);
-  useEffect(() => setOpen(false), [current]);
+  const [openAt, setOpenAt] = useState(null); // on another page it is closed
+  const isOpen = openAt === current;
   return html`
     <nav class="navigation" aria-label=${t("navigation.pages")}>
       <button type="button" class="menu-button" aria-expanded=${String(isOpen)} aria-controls="pages"
-        onClick=${() => setOpen(!isOpen)}>
+        onClick=${() => setOpenAt(isOpen ? null : current)}>
         <span aria-hidden="true">☰</span> ${PAGES.find((page) => page.name === current)?.title ?? t("navigation.pages")}
       </button>
       <ul id="pages" class=${isOpen ? "open" : ""}>
         ${PAGES.filter(isListed).map((page) => html`
           <li key=${page.name}>
             <a href=${link(page.name)} aria-current=${page.name === current ? "page" : undefined}
-              onClick=${() => setOpen(false)}>${page.title}</a>
+              onClick=${() => setOpenAt(null)}>${page.title}</a>
           </li>`)}
       </ul>
       <p class="quiet times">${t("navigation.times", { it: zoneName() })}</p>

@@ -1,6 +1,6 @@
 /** What surrounds every page: the head, the navigation, the banners, and the page itself. */
 
-import { html, useApp, useEffect, useRef } from "../ui/html.js";
+import { html, useApp, useLayoutEffect, useRef } from "../ui/html.js";
 import { useStore } from "../ui/hooks.js";
 import { Empty } from "../ui/parts.js";
 import { useRoute } from "../ui/route.js";
@@ -23,7 +23,7 @@ function Signed() {
   const page = PAGES.find((one) => one.name === name);
   const main = useRef(null);
 
-  useEffect(() => {
+  useLayoutEffect(() => { // not later: it would take the focus from a field in which somebody types already
     document.title = page ? t("shell.kaiser", { title: page.title }) : "Kaiser";
     main.current.querySelector("h1")?.focus();
     scrollTo(0, 0);

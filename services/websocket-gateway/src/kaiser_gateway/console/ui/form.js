@@ -62,10 +62,13 @@ export function Form({ onSubmit, submit, state, danger = false, children }) {
       ${children}
       <${ProblemNotice} problem=${state.problem} />
       <div class="buttons">
-        <button type="submit" class=${danger ? "danger" : "primary"} disabled=${state.isBusy}>${submit}</button>
+        <button type="submit" class=${danger ? "danger" : "primary"} disabled=${state.isBusy} onClick=${once}>${submit}</button>
       </div>
     </form>`;
 }
+
+/** The second click of a double-click is none: meanwhile the button may say something else. */
+const once = (event) => event.detail > 1 && event.preventDefault();
 
 const OF_NUMBERS = new Set(["number", "range", "hidden"]);
 

@@ -1,6 +1,7 @@
 /** Hooks of the pages: stores, events, loading, doing. */
 
 import { Problem } from "../core/api.js";
+import { pagesOf } from "../core/list_filters.js";
 import { againAfterMs, spaced } from "../core/spaced.js";
 import { useApp, useEffect, useMemo, useRef, useState } from "./html.js";
 
@@ -24,47 +25,79 @@ export function useEvents(listener) {
 
 const AT_MOST_EVERY_MS = 1000;
 const NOT_READY = 503;
+const STORED_WITHIN_MS = 5000; // after its event a change may take so long until answers have it
 
 /**
  * What `load` gives: {data, problem, isLoading, reload, reloadSoon, setData}; loaded again when `inputs` change.
- * `reloadSoon` is for events, of which many may come: it asks at most once a second. What `setData` changes while an
- * answer is under way is changed in that answer too, which may be older: changes must be such as can be made twice.
+ * `reloadSoon` is for events, of which many may come: it asks at most once a second. Answers are taken in the order in
+ * which they were asked for; one that comes after a newer one is dropped. What `setData` changes is changed in the answers
+ * under way too, and in those asked for in the next 5 s, which may be older: changes must be such as can be made twice.
  * Asks again at growing intervals while the server answers that it is busy or that something is not ready.
  */
 export function useLoaded(load, inputs) {
   const [state, setState] = useState({ data: null, problem: null, isLoading: true });
-  const generation = useRef(0);
   const latest = useRef(load);
   latest.current = load;
-  const changes = useRef([]);
+  const turn = useRef(null); // what was asked for these inputs
   const refusals = useRef(0);
 
   async function reload() {
-    const mine = ++generation.current;
-    changes.current = [];
+    const of = turn.current;
+    if (!of) return; // no longer shown
+    const mine = { number: ++of.asked, changes: of.recent.filter(({ at }) => Date.now() - at < STORED_WITHIN_MS) };
+    of.underWay.add(mine);
     setState((old) => ({ ...old, isLoading: true }));
-    const next = await outcome(() => latest.current());
-    if (mine !== generation.current) return;
-    if (next.data) next.data = changes.current.reduce((data, change) => change(data), next.data);
-    changes.current = null;
-    setState((old) => ({ data: old.data, ...next, isLoading: false }));
+    let next = { problem: null };
+    try {
+      next = await outcome(() => latest.current());
+    } finally {
+      of.underWay.delete(mine);
+      if (turn.current === of && mine.number > of.taken) take(of, mine, next);
+    }
+  }
+
+  function take(of, mine, next) {
+    const isLoading = [...of.underWay].some(({ number }) => number > mine.number);
+    if (isLoading && next.problem) return; // what was asked for later may go well
+    of.taken = mine.number;
+    const data = next.data && mine.changes.reduce((before, { change }) => change(before), next.data);
+    setState((old) => ({ data: "data" in next ? data : old.data, problem: next.problem, isLoading }));
     refusals.current = next.problem?.status === NOT_READY ? refusals.current + 1 : 0;
     if (!refusals.current) return;
-    setTimeout(() => mine === generation.current && reload(), againAfterMs(refusals.current, Math.random()));
+    setTimeout(() => turn.current === of && mine.number === of.asked && reload(), againAfterMs(refusals.current, Math.random()));
   }
 
   useEffect(() => {
+    turn.current = { asked: 0, taken: 0, underWay: new Set(), recent: [] };
     reload();
-    return () => { generation.current += 1; };
+    return () => { turn.current = null; };
   }, inputs);
 
   function setData(change) {
-    changes.current?.push(change); // an answer takes 15 s at most, and changes come once a frame
+    const at = Date.now();
+    const of = turn.current;
+    if (of) of.recent = [...of.recent.filter((one) => at - one.at < STORED_WITHIN_MS), { at, change }];
+    for (const ask of of?.underWay ?? []) ask.changes.push({ at, change }); // for 30 s at most, and once a frame
     setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
   }
 
   const reloadSoon = useMemo(() => spaced(reload, AT_MOST_EVERY_MS), []);
   return { ...state, reload, reloadSoon, setData };
+}
+
+/**
+ * A list in pages: what `useLoaded` gives, with `more`, which loads the next page, and `isMore` while that is under way.
+ * `ask(cursor)` gives a page, {items, next_cursor}. Loaded again, the list has as many pages as before.
+ */
+export function usePages(ask, inputs) {
+  const count = useRef(1);
+  useEffect(() => { count.current = 1; }, inputs);
+  const loaded = useLoaded(() => pagesOf(ask, count.current), inputs);
+  const [more, { isBusy: isMore }] = useAction(() => {
+    count.current += 1;
+    return loaded.reload();
+  });
+  return { ...loaded, more, isMore };
 }
 
 /** `[run, {problem, isBusy}]`: runs something that asks the server; true once it went well. */
@@ -73,12 +106,27 @@ export function useAction(action) {
 
   async function run(...inputs) {
     setState({ problem: null, isBusy: true });
-    const { problem } = await outcome(() => action(...inputs));
-    setState({ problem, isBusy: false });
+    let problem = null;
+    try {
+      ({ problem } = await outcome(() => action(...inputs)));
+    } finally {
+      setState({ problem, isBusy: false });
+    }
     return problem === null;
   }
 
   return [run, state];
+}
+
+/**
+ * `[about, open, close]` of a dialog: what it is about, null while it is not open. `close` closes the one that was open
+ * when it was drawn: an answer that comes late leaves a dialog alone that was opened meanwhile.
+ */
+export function useDialog() {
+  const [opened, setOpened] = useState(null);
+  const open = (about = true) => setOpened({ about });
+  const close = () => setOpened((now) => (now === opened ? null : now));
+  return [opened?.about ?? null, open, close];
 }
 
 /** Whether the screen is so narrow that things stand below each other; the style sheets have the same limit. */
@@ -123,12 +171,22 @@ export function useMenu() {
   return menu;
 }
 
-/** Runs `task` every few seconds while the component is shown. */
+/** Runs `task` every few seconds while the component is shown; not while its promise of the time before is open. */
 export function useEvery(everyMs, task) {
   const latest = useRef(task);
   latest.current = task;
   useEffect(() => {
-    const timer = setInterval(() => latest.current(), everyMs);
+    let isUnderWay = false;
+    async function run() {
+      if (isUnderWay) return;
+      isUnderWay = true;
+      try {
+        await latest.current();
+      } finally {
+        isUnderWay = false;
+      }
+    }
+    const timer = setInterval(run, everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
 }

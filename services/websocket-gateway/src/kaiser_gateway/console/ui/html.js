@@ -4,8 +4,8 @@ import htm from "../vendor/htm-3.1.1/htm.module.js";
 import { createContext, h } from "../vendor/preact-11.2.0/preact.mjs";
 import { useContext } from "../vendor/preact-11.2.0/hooks.mjs";
 
-export { render } from "../vendor/preact-11.2.0/preact.mjs";
-export { useEffect, useMemo, useRef, useState } from "../vendor/preact-11.2.0/hooks.mjs";
+export { createPortal, options, render } from "../vendor/preact-11.2.0/preact.mjs";
+export { useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-11.2.0/hooks.mjs";
 
 export const html = htm.bind(h);
 

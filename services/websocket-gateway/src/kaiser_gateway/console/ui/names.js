@@ -56,5 +56,5 @@ export function ZoneField({ value = null, problem }) {
   const { zones } = useDirectory();
   const isKnown = !value || zones.some((zone) => zone.zone_id === value);
   const options = [["", t("common.no_zone")], ...zones.map((zone) => [zone.zone_id, zone.name]), ...(isKnown ? [] : [[value, value]])];
-  return html`<${SelectField} key=${zones.length} name="zone_id" label=${t("common.zone")} value=${value ?? ""} ...${{ options, problem }} />`;
+  return html`<${SelectField} name="zone_id" label=${t("common.zone")} value=${value ?? ""} ...${{ options, problem }} />`;
 }

@@ -41,14 +41,14 @@ const Value = ({ value, isKnown = true }) =>
 
 function Search({ id, label, choices, chosen, choose, close, empty }) {
   const [text, setText] = useState("");
-  const [place, setPlace] = useState(0);
+  const [marked, setMarked] = useState(null); // the key: others may come before it
   const found = fitting(choices, text);
   const shown = found.slice(0, MOST_SHOWN);
-  const at = Math.min(place, shown.length - 1);
+  const at = Math.max(shown.length ? 0 : -1, shown.findIndex(({ key }) => key === marked));
 
   function pressed(event) {
     const moves = { ArrowDown: 1, ArrowUp: -1 };
-    if (event.key in moves) setPlace(Math.max(0, Math.min(shown.length - 1, at + moves[event.key])));
+    if (event.key in moves) setMarked(shown[Math.max(0, Math.min(shown.length - 1, at + moves[event.key]))]?.key ?? null);
     else if (event.key === "Enter" && shown[at]) choose(shown[at]);
     else if (event.key === "Escape" && close) close();
     else if (event.key !== "Enter") return;
@@ -61,7 +61,7 @@ function Search({ id, label, choices, chosen, choose, close, empty }) {
       <input id=${id} type="search" role="combobox" autocomplete="off" placeholder=${t("picker.search_name_zone_or_type")}
         aria-expanded=${String(shown.length > 0)} aria-controls=${`${id}-list`} aria-autocomplete="list"
         aria-activedescendant=${shown.length ? `${id}-${at}` : undefined} onKeyDown=${pressed}
-        onInput=${({ target }) => { setText(target.value); setPlace(0); }} />
+        onInput=${({ target }) => { setText(target.value); setMarked(null); }} />
       <ul id=${`${id}-list`} role="listbox" aria-label=${label}>
         ${shown.map((choice, index) => html`
           <li key=${choice.key} id=${`${id}-${index}`} role="option" class=${index === at ? "at" : ""}
