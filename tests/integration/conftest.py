@@ -12,6 +12,7 @@ from harness import Stack, wait_until
 from kaiser_stack import mosquitto
 from playwright.sync_api import Browser
 from scheduling import line_of
+from stops import end_stops
 
 _SHARED = ("stack", "console_stack")
 _HAS_FAILED = pytest.StashKey[bool]()
@@ -139,6 +140,24 @@ def browser(missing: Callable[..., Any]) -> Iterator[Browser]:
         missing("chromium", "chromium is not installed")
     with chromium() as started:
         yield started
+
+
+@pytest.fixture
+def stops_end(console_stack: Stack) -> Iterator[None]:
+    """No stop that a test has raised is in force after it, however it ended."""
+    yield
+    end_stops(console_stack)
+
+
+@pytest.fixture
+def made_rules(console_stack: Stack) -> Iterator[list[str]]:
+    """The ids of the rules of a test; they are deleted after it, however it ended."""
+    made: list[str] = []
+    yield made
+    if made:
+        with console_stack.sign_in() as rest:
+            for rule_id in made:
+                rest.delete(f"/api/v1/logic/rules/{rule_id}")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Two people change the same thing in the console: no change is lost without a word."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -44,13 +45,14 @@ def test_who_comes_second_is_told_and_both_changes_are_kept_in_the_end(
     operator: Person, console_stack: Stack, kind: str
 ):
     page = operator.page
-    with console_stack.sign_in() as rest:
+    with console_stack.sign_in() as rest, ExitStack() as ends:
         if kind == "rule":
             made = rest.post("/api/v1/logic/rules", json=RULE).json()
             url, place = f"/api/v1/logic/rules/{made['rule_id']}", ("rules", made["rule_id"])
         else:
             made = rest.post("/api/v1/zones", json={"zone_id": "at_once", "name": "At once"}).json()
             url, place = "/api/v1/zones/at_once", ("zones", "at_once")
+        ends.callback(rest.delete, url)
 
         def stored() -> tuple[Any, Any]:
             found = rest.get(url).json()
@@ -71,4 +73,3 @@ def test_who_comes_second_is_told_and_both_changes_are_kept_in_the_end(
         operator.button("Save").click()
         operator.says("aved")
         assert stored() == ("By A", "By B")
-        rest.delete(url).raise_for_status()

@@ -33,7 +33,7 @@ def test_a_sensors_newest_value_follows_and_its_history_can_be_zoomed(operator: 
     operator.page.mouse.down()
     operator.page.mouse.move(plot["x"] + plot["width"] * 0.98, plot["y"] + 60, steps=5)
     operator.page.mouse.up()
-    assert shown_s(operator) == pytest.approx(0.08 * 7200, abs=60)
+    wait_until(lambda: shown_s(operator) == pytest.approx(0.08 * 7200, abs=60), "the part is shown that was marked")
     operator.page.mouse.dblclick(plot["x"] + plot["width"] / 2, plot["y"] + 50)
     wait_until(lambda: shown_s(operator) == pytest.approx(7200, abs=1), "a double-click leads back")
     operator.button("Back").click()

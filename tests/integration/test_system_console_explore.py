@@ -89,6 +89,7 @@ def a_mock(stack: Stack, made: list[str], sensors: list[dict[str, Any]] = SENSOR
     return esp_id
 
 
+@pytest.mark.usefixtures("stops_end")
 def test_two_sensors_are_compared_marked_saved_and_shared(
     operator: Person, console_stack: Stack, made_mocks: list[str], make_person: Callable[..., Person]
 ):
@@ -137,10 +138,9 @@ def test_two_sensors_are_compared_marked_saved_and_shared(
     other.page.get_by_label("Mark alarms").uncheck()
     expect(other.page.locator(".marks")).to_have_count(0)
     expect(other.page).to_have_url(re.compile("-plain/"))
-    with console_stack.sign_in() as rest:
-        rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}).raise_for_status()
 
 
+@pytest.mark.usefixtures("stops_end")
 def test_an_alarm_that_was_raised_before_the_time_shown_is_a_band_and_each_start_of_kaiser_is_kept(
     operator: Person, console_stack: Stack, made_mocks: list[str]
 ):
@@ -165,7 +165,6 @@ def test_an_alarm_that_was_raised_before_the_time_shown_is_a_band_and_each_start
         chart = page.get_by_role("img", name="Values of the chosen sensors")
         axis = [chart.get_attribute("data-from"), chart.get_attribute("data-to")]
         assert [mark.get_attribute("data-from"), mark.get_attribute("data-to")] == axis
-        rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}).raise_for_status()
 
 
 def test_a_free_time_is_chosen_and_left_again(operator: Person, console_stack: Stack, made_mocks: list[str]):

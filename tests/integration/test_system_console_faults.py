@@ -161,6 +161,7 @@ def test_a_request_that_only_reads_is_asked_again_when_the_network_changes(opera
     expect(operator.page.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.usefixtures("stops_end")
 def test_a_service_that_is_down_is_told_on_its_pages_and_the_others_go_on(operator: Person, console_stack: Stack):
     [esp_id] = console_stack.register(1)
     console_stack.control("stop", "actuator")

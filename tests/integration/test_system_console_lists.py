@@ -138,12 +138,15 @@ def headings(table: Locator) -> list[tuple[str, str]]:
 
 
 def test_alarms_rules_mocks_and_rejected_messages_stand_under_their_zones(
-    operator: Person, console_stack: Stack, made_mocks: list[str], make_person: Callable[..., Person]
+    operator: Person,
+    console_stack: Stack,
+    made_mocks: list[str],
+    made_rules: list[str],
+    make_person: Callable[..., Person],
 ):
     placed, loose = new_id(), new_id()
     zone, name = f"hall-{placed[-6:].lower()}", f"Hall {placed[-6:]}"
     sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
-    rules = []
     with console_stack.sign_in() as rest:
         rest.post("/api/v1/zones", json={"zone_id": zone, "name": name}).raise_for_status()
         for esp_id, where in ((placed, {"zone_id": zone}), (loose, {})):
@@ -164,7 +167,7 @@ def test_alarms_rules_mocks_and_rejected_messages_stand_under_their_zones(
                 "conditions": [{"type": "compound", "operator": "AND", "conditions": [limit]}],
                 "actions": [{"type": "notification", "message": "hot", "severity": "info"}],
             }  # fmt: skip
-            rules.append(rest.post("/api/v1/logic/rules", json=rule).raise_for_status().json()["rule_id"])
+            made_rules.append(rest.post("/api/v1/logic/rules", json=rule).raise_for_status().json()["rule_id"])
             query = {"esp_id": esp_id}
             wait_until(lambda of=query: rest.get(ALARMS, params=of).json()["items"], "its alarm is raised", 240.0)
             console_stack.publish([Message(f"kaiser/god/esp/{esp_id}/sensor/4/data", b"{'raw': 12")])
@@ -205,9 +208,6 @@ def test_alarms_rules_mocks_and_rejected_messages_stand_under_their_zones(
         expect(phone.page.locator("tr.group").first).to_be_visible()
         assert phone.accessibility() == []
         assert phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    with console_stack.sign_in() as rest:
-        for rule_id in rules:
-            rest.delete(f"/api/v1/logic/rules/{rule_id}").raise_for_status()
 
 
 def test_the_figures_of_alarms_have_a_page_with_links_and_a_file(

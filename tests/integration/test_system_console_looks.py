@@ -11,6 +11,7 @@ from browser import Person
 from console_pages import pages
 from harness import Message, Stack, reading, wait_until
 from playwright.sync_api import Browser, expect
+from stops import end_stops
 
 MOCK = "MOCK_LOOKS"
 PAGES = {
@@ -68,8 +69,8 @@ if os.environ.get("KAISER_TEST_LONG"):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def something_to_see(console_stack: Stack) -> None:
-    """A mock with a history, a device that waits for approval, a rejected message, an emergency stop."""
+def something_to_see(console_stack: Stack) -> Iterator[None]:
+    """A mock with a history, a device that waits for approval, a rejected message, an emergency stop; none stays."""
     sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 1,
               "variation_pattern": "RANDOM", "variation_range": 2}  # fmt: skip
     pump = {"gpio": 25, "actuator_type": "pump"}
@@ -98,6 +99,13 @@ def something_to_see(console_stack: Stack) -> None:
         )
         stop = {"esp_id": MOCK, "gpio": 25, "reason": "the relay is stuck"}
         rest.post("/api/v1/actuators/emergency_stop", json=stop).raise_for_status()
+    yield
+    if not console_stack.is_running:
+        return  # no other test needs it
+    end_stops(console_stack)
+    with console_stack.sign_in() as rest:
+        rest.delete(f"/api/v1/debug/mock-esp/{MOCK}")
+        rest.delete("/api/v1/esp/devices/ESP_NEWCOMER")
 
 
 @pytest.fixture(scope="module", params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
