@@ -115,3 +115,47 @@ console.log(JSON.stringify(opened.map(({ url }) => new URL(url).searchParams.get
 
 def test_a_connection_that_is_being_renewed_is_not_made_once_something_else_is_looked_at(answered: Callable[..., Any]):
     assert answered(SOCKETS) == ["4", "1"]
+
+
+SESSIONS = """
+import { openApi } from "./core/api.js";
+import { openSession } from "./core/session.js";
+import { openTexts } from "./core/texts.js";
+await openTexts({ getItem: () => "en" }, [], {});
+const storage = new Map();
+const [setItem, removeItem] = ["set", "delete"].map((name) => (...given) => storage[name](...given));
+const session = openSession({ getItem: (key) => storage.get(key) ?? null, setItem, removeItem });
+const tokens = (number) => ({ role: "admin", access_token: `access ${number}`, refresh_token: `refresh ${number}` });
+session.begin("ada", tokens(1));
+const headers = { "Content-Type": "application/json" };
+const json = (status, body) => new Response(JSON.stringify(body), { status, headers });
+let refuse;
+let change;
+const refusal = new Promise((done) => { refuse = done; });
+const changing = new Promise((done) => { change = done; });
+globalThis.fetch = async (url, { headers: { Authorization: token } }) => {
+  if (url.endsWith("/refresh")) return refusal.then(() => json(401, { status: 401, title: "refused" }));
+  if (url.endsWith("/password")) return changing.then(() => json(200, tokens(2)));
+  return token === "Bearer access 2" ? json(200, { it: "is here" }) : json(401, { status: 401, title: "over" });
+};
+const api = openApi(session, { renew: (token, ask) => ask() });
+const changed = api.changePassword("old", "new");
+const asked = api.get("/api/v1/overview").catch(({ message }) => message);
+const pause = () => new Promise((done) => setTimeout(done, 20));
+await pause();
+for (const step of given.order) {
+  ({ refuse, change })[step]();
+  await pause();
+}
+await changed;
+console.log(JSON.stringify([session.current.get()?.accessToken, given.order[0] === "change" ? await asked : "either"]));
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "asked"), [(["change", "refuse"], {"it": "is here"}), (["refuse", "change"], "either")]
+)
+def test_a_session_that_began_with_a_new_password_outlasts_the_refusal_of_the_old_one(
+    answered: Callable[..., Any], order: list[str], asked: object
+):
+    assert answered(SESSIONS, order=order) == ["access 2", asked]

@@ -59,7 +59,7 @@ export function openApi(session, tabs) {
     const answer = await send("POST", path, { json: body, timeoutMs: TIMEOUT_MS });
     if (answer.ok) return jsonOf(answer);
     if (!ENDS_SESSION.includes(answer.status)) throw await problemOf(answer);
-    session.end(t("api.your_session_has_ended_please"));
+    if (session.current.get()?.refreshToken === refreshToken) session.end(t("api.your_session_has_ended_please")); // else a new one has begun
     return null;
   }
 
@@ -72,8 +72,8 @@ export function openApi(session, tabs) {
     },
     /** Every session ends with the old password; this tab goes on with the tokens of a new one. */
     async changePassword(current, next) {
-      const tokens = await json("POST", "/api/v1/auth/password", { json: { current, new: next } });
-      session.begin(session.current.get().user, tokens);
+      const { user } = session.current.get(); // the old session may be refused before the answer is here
+      session.begin(user, await json("POST", "/api/v1/auth/password", { json: { current, new: next } }));
     },
     /** {url, flow}: the issuer's page, and what `finishExternal` needs. */
     async beginExternal(home) {
