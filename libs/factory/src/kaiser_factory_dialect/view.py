@@ -88,7 +88,10 @@ def row(factory: Factory, machine: Machine, now: int) -> MachineRow:
 
 
 def _first(*values: _T | None) -> _T | None:
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def _clamped(percent: float | None) -> float | None:
@@ -146,6 +149,8 @@ def is_busy(machine: Machine) -> bool:
 
 def errors_of(machine: Machine) -> tuple[MachineError, ...]:
     """The errors of all streams, each once, sorted by type."""
+    if not any(machine.errors.values()):
+        return ()
     found = {(one.type, one.level, one.message): one for errors in machine.errors.values() for one in errors}
     return tuple(found[key] for key in sorted(found, key=lambda key: (key[0], key[1], key[2] or "")))
 
