@@ -6,8 +6,8 @@ what was known.
 
 import base64
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.errors import Code, Rejected
@@ -52,8 +52,7 @@ Warn = Callable[[SystemEventName, str, str], None]
 """Called with the name of a system event, its sentence and the topic."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """The result of a message. readings: of a TXT, as device readings. reason: why it was ignored; code: why it was
     rejected."""
 
@@ -101,6 +100,7 @@ class FactoryDialect:
         self._times_forgotten = 0
         self._sent: dict[int, int] = {}
         self._retained = RetainedMessages(interfaces)
+        self._messages = lru_cache(maxsize=256)(metrics.FACTORY_MESSAGES.labels)
 
     def wanted(self, device_filters: Iterable[str]) -> frozenset[str]:
         """The filters to subscribe: the smallest set that covers the devices' and the factory's (MQTT 5 delivers a copy
@@ -224,15 +224,15 @@ class FactoryDialect:
                 if unknown:
                     metrics.FACTORY_UNKNOWN_FIELDS.labels(read.kind.value).inc(len(unknown))
                 subject = factory_subject(environment.env, read.kind, read.serial)
-                metrics.FACTORY_MESSAGES.labels(read.kind.value, Result.PUBLISHED.value).inc()
+                self._messages(read.kind.value, Result.PUBLISHED.value).inc()
                 outgoing = Outgoing(subject, wire.encode(read), identity)
                 return Taken(Result.PUBLISHED, outgoing, self._readings(read, environment), kept)
             case FactoryIgnored(reason):
                 self._warn_of(reason, topic, message.received_at_ms)
-                metrics.FACTORY_MESSAGES.labels(_kind_of(topic, self._interfaces), Result.IGNORED.value).inc()
+                self._messages(_kind_of(topic, self._interfaces), Result.IGNORED.value).inc()
                 return Taken(Result.IGNORED, as_it_came=kept, reason=reason)
             case Rejected() as rejected:
-                metrics.FACTORY_MESSAGES.labels(_kind_of(topic, self._interfaces), Result.REJECTED.value).inc()
+                self._messages(_kind_of(topic, self._interfaces), Result.REJECTED.value).inc()
                 outgoing = _to_rejected(rejected, arrival, self._interfaces, identity)
                 return Taken(Result.REJECTED, as_it_came=kept, rejected=outgoing, code=rejected.code)
 
