@@ -46,6 +46,7 @@ from kaiser_common.contract.subjects import EMERGENCIES_BUCKET
 from kaiser_common.runtime.database import UNAVAILABLE, open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from nats.errors import Error as NatsError
+from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from read_only import set_read_only
 from waiting import until as eventually
@@ -1591,3 +1592,27 @@ async def test_a_stop_that_the_bucket_did_not_take_is_in_force_everywhere_once_i
 async def in_bucket(life) -> bool:
     """Whether the bucket itself has a stop."""
     return (await life.bus.jetstream.stream_info(f"KV_{EMERGENCIES_BUCKET.name}")).state.messages > 0
+
+
+async def test_confirmations_of_a_fleet_are_taken_sixteen_at_once_and_an_error_waits_for_the_others(monkeypatch):
+    clears, taken, most = Clears(None, None, None, {}, lambda: 0, None), [], 0
+    open_now: set[str] = set()
+
+    async def confirmed(esp_id: str, sequence: int, received_at: int) -> None:
+        nonlocal most
+        open_now.add(esp_id)
+        most = max(most, len(open_now))
+        for _ in range(1 + sequence % 3):
+            await asyncio.sleep(0)
+        open_now.discard(esp_id)
+        if sequence == 20:
+            raise PoolTimeout("no connection")
+        taken.append(esp_id)
+
+    monkeypatch.setattr(clears, "confirmed", confirmed)
+    await clears.all_confirmed({f"ESP_{number}": (number, 0) for number in range(20)})
+    assert (len(taken), most, open_now) == (20, 16, set())
+    taken.clear()
+    with pytest.raises(PoolTimeout):
+        await clears.all_confirmed({f"ESP_{number}": (number, 0) for number in range(18, 60)})
+    assert sorted(taken) == [f"ESP_{number}" for number in range(18, 34) if number != 20]

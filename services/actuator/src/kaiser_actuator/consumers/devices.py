@@ -115,8 +115,7 @@ class ActuatorMessages:
                 await self._refused(answer)
             elif CLEARED in (answer.status, answer.state, answer.outcome) or answer.answer == "recovery":
                 said[answer.esp_id] = (sequence, answer.received_at)
-        for esp_id, (sequence, received_at) in said.items():
-            await self._clears.confirmed(esp_id, sequence, received_at)
+        await self._clears.all_confirmed(said)
 
     async def _refused(self, answer: EmergencyAnswer) -> None:
         """A device refused an emergency message, for example because of a wrong token: the stop stays in force and each

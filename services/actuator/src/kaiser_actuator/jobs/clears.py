@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 100
+_CONFIRMED_AT_ONCE = 16
 
 
 class Clears:
@@ -81,6 +82,19 @@ class Clears:
         if fresh:
             await self._stops.send_clears(fresh, read_up_to)
             self._sent |= {each.held.stop.esp_id or "": _mark(each) for each in fresh}
+
+    async def all_confirmed(self, said: Mapping[str, tuple[int, int]]) -> None:
+        """As `confirmed`, for devices with their sequence and received_at; sixteen at once, because a whole fleet may
+        confirm together. If one raises, so does this, once the others that began with it are done."""
+        devices = [*said.items()]
+        for start in range(0, len(devices), _CONFIRMED_AT_ONCE):
+            part = devices[start : start + _CONFIRMED_AT_ONCE]
+            ended = await asyncio.gather(
+                *(self.confirmed(esp_id, *when) for esp_id, when in part), return_exceptions=True
+            )
+            for error in ended:
+                if error is not None:
+                    raise error
 
     async def confirmed(self, esp_id: str, sequence: int, received_at: int) -> None:
         """A device says that it took a clear: its stop ends, what else holds it is sent again.
