@@ -83,9 +83,25 @@ async def call(
     caller: Caller,
     timeout_s: float = 5.0,
 ) -> AnswerT:
-    """Ask the owning service. Raises RpcError, also (422, 5209) for text that is no Unicode, (504, 5403) without an
-    answer within `timeout_s`, of which NotRunning where no process is there to answer, and (502, 5407) when the answer
-    is no `answer`, as of another version."""
+    """Ask the owning service. Raises as `call_for_json`, and RpcError (502, 5407) when the answer is no `answer`, as of
+    another version."""
+    body = await call_for_json(bus, service, method, request, caller=caller, timeout_s=timeout_s)
+    try:
+        return answer.model_validate_json(body)
+    except ValidationError as error:
+        log.error("answer_not_understood", service=service, method=method, error=str(error))
+        raise RpcError(502, FAILED, f"service {service} sent an answer that cannot be read") from error
+
+
+async def call_for_json(
+    bus: Bus, service: str, method: str, request: BaseModel, *, caller: Caller, timeout_s: float = 5.0
+) -> bytes:
+    """Ask the owning service for its answer as JSON, as it sent it: a page of 10,000 items that is only passed on needs
+    no decoding, which would hold up the event loop for a tenth of a second.
+
+    Raises RpcError, also (422, 5209) for text that is no Unicode, and (504, 5403) without an answer within `timeout_s`,
+    of which NotRunning where no process is there to answer.
+    """
     deadline_ms = time.time_ns() // 1_000_000 + int(timeout_s * 1000)
     headers = {CALLER: caller.model_dump_json(), DEADLINE: str(deadline_ms)}
     try:
@@ -104,11 +120,7 @@ async def call(
     if reply.headers and PROBLEM in reply.headers:
         problem = Problem.model_validate_json(reply.data)
         raise RpcError(problem.status, problem.code, problem.detail, problem.field)
-    try:
-        return answer.model_validate_json(reply.data)
-    except ValidationError as error:
-        log.error("answer_not_understood", service=service, method=method, error=str(error))
-        raise RpcError(502, FAILED, f"service {service} sent an answer that cannot be read") from error
+    return reply.data
 
 
 class ListPage(Protocol[ItemT_co]):

@@ -1,14 +1,14 @@
 """Readings: the newest, the history, and how complete a day is, answered by sensor."""
 
 import re
-from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.bus.rpc import Caller, call, call_for_json
 from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import (
@@ -18,9 +18,11 @@ from kaiser_common.contract.schemas.api.sensors import (
     CompletenessPage,
     CompletenessQuery,
     LatestQuery,
+    ReadingItem,
     ReadingsPage,
     ReadingsQuery,
     SensorsShown,
+    TimeBucket,
 )
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from pydantic import BaseModel
@@ -36,12 +38,19 @@ _BUCKET = re.compile(r"([1-9][0-9]{0,4})(s|m|h|d)\Z")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+class _Page(msgspec.Struct):
+    items: list[dict[str, Any]]
+
+
+_pages = msgspec.json.Decoder(_Page)
+
+
 def router(bus: Bus, guard: Guard) -> APIRouter:
     """/api/v1/sensors, as far as it reads what they sent."""
     routes = APIRouter(prefix="/api/v1/sensors", tags=["sensors"])
     viewer = guard.needs("viewer")
 
-    @routes.get("/latest")
+    @routes.get("/latest", response_model=ReadingsPage)
     async def list_latest_readings(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
         address: OfAddress = None,
@@ -51,7 +60,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
         cursor: Cursor = None,
         caller: Caller = viewer,
-    ) -> ReadingsPage:
+    ) -> Response:
         """The newest reading of each sensor, of one device or of all, in pages. With a zone or a state a page may have
         fewer items than the limit and a cursor still."""
         query = LatestQuery(
@@ -63,7 +72,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
             limit=limit,
             cursor=cursor,
         )
-        return await call(bus, "sensor", "latest", query, ReadingsPage, caller=caller, timeout_s=20.0)
+        return _json(await call_for_json(bus, "sensor", "latest", query, caller=caller, timeout_s=20.0))
 
     @routes.get("/completeness")
     async def read_completeness(
@@ -89,7 +98,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         tz: Annotated[Literal["UTC"], Query(description="days begin at midnight in UTC")] = "UTC",
         response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
         caller: Caller = viewer,
-    ) -> ReadingsPage | BucketsPage | Response:
+    ) -> Response:
         """Readings of a device, oldest first, or one sensor's by bucket with gaps; by default of the last day."""
         if bucket == "raw":
             query = ReadingsQuery(
@@ -102,8 +111,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
                 limit=limit,
                 cursor=cursor,
             )
-            readings = await call(bus, "sensor", "data", query, ReadingsPage, caller=caller, timeout_s=20.0)
-            return readings if response_format == "json" else await _csv(readings.items)
+            readings = await call_for_json(bus, "sensor", "data", query, caller=caller, timeout_s=20.0)
+            return _json(readings) if response_format == "json" else await _csv(readings, ReadingItem)
         if gpio is None:
             raise RequestValidationError([{"type": "missing", "loc": ("query", "gpio"), "msg": "needed with a bucket"}])
         in_buckets = BucketsQuery(
@@ -115,8 +124,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
             to_ms=to,
             bucket_s=bucket_seconds(bucket),
         )
-        found = await call(bus, "sensor", "buckets", in_buckets, BucketsPage, caller=caller, timeout_s=20.0)
-        return found if response_format == "json" else await _csv(found.items)
+        found = await call_for_json(bus, "sensor", "buckets", in_buckets, caller=caller, timeout_s=20.0)
+        return _json(found) if response_format == "json" else await _csv(found, TimeBucket)
 
     return routes
 
@@ -130,8 +139,14 @@ def bucket_seconds(bucket: str) -> int:
     return min(int(found[1]) * _UNIT_S[found[2]], 31_536_000)
 
 
-async def _csv(items: Sequence[BaseModel]) -> Response:
-    if not items:
+def _json(page: bytes) -> Response:
+    return Response(page, media_type="application/json")
+
+
+async def _csv(page: bytes, item: type[BaseModel]) -> Response:
+    """The items of a page, as its JSON has them, below the names of their fields."""
+    found = _pages.decode(page).items
+    if not found:
         return Response("", media_type="text/csv")
-    rows = (item.model_dump().values() for item in items)
-    return await csv_answer(list(type(items[0]).model_fields), rows)
+    names = list(item.model_fields)
+    return await csv_answer(names, ([row.get(name) for name in names] for row in found))
