@@ -150,4 +150,6 @@ def test_signing_in_from_a_shell_says_what_was_wrong():
 
 
 def test_the_documentation_says_how_to_start_without_make():
-    assert "\nWithout `make`: `python3 -m venv .venv`" in (ROOT / "docs/index.md").read_text()
+    text = (ROOT / "docs/index.md").read_text()
+    assert "\nWithout `make`, install by `python3 -m venv .venv`" in text
+    assert "\n| `make run` | `.venv/bin/python -m kaiser_stack run` |\n" in text

@@ -8,6 +8,7 @@ from kaiser_deploy.grants import CALLS, grants
 from secured import ROOT
 
 HINT = "correct `callers` in kaiser_common.contract.methods, then run `make grants`"
+ASKING = ("call", "call_for_json")
 
 
 def _trees(service: str) -> Iterator[ast.AST]:
@@ -19,7 +20,7 @@ def _calls(service: str) -> set[tuple[str, str]]:
     """Service and method of every `call(bus, "service", "method", …)`; a computed one cannot be read: write it out."""
     found = set()
     for node in _trees(service):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "call":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ASKING:
             asked = [each.value if isinstance(each, ast.Constant) else None for each in node.args[1:3]]
             assert all(isinstance(each, str) for each in asked), f"{service}: {ast.unparse(node)[:100]}"
             found.add((str(asked[0]), str(asked[1])))
