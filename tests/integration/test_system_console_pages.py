@@ -144,7 +144,7 @@ def test_a_command_is_confirmed_and_followed_to_its_end(operator: Person, mock: 
         operator.dialog().get_by_role("button", name="Send ON").click()
         expect(row).to_contain_text("acknowledged")
         [(_, command)] = wait_until(lambda: heard, "the device heard the command")
-    assert (command["command"], command["duration"]) == ("ON", 60), "nothing is on for ever unless somebody says so"
+    assert (command["command"], command["duration"]) == ("ON", 60), "without a choice it ends by itself"
     expect(row.locator(".badge").first).to_contain_text("on")
     row.get_by_role("link").first.click()
     history = operator.page.locator(".panel", has_text="History, last 7 days")

@@ -40,7 +40,8 @@ export function History({ sensor, unit, intervalMs, label }) {
   const back = () => setRanges((old) => (old.length > 1 ? old.slice(0, -1) : old));
   const shown = edges(range, now);
   const found = useMemo(() => {
-    const newer = live.filter(({ atMs }) => bucketMs === 0 || atMs >= askedMs); // readings are told apart by their times, buckets are not
+    // a reading that is in the answer too is recognised by its time; in a bucket it would count twice
+    const newer = live.filter(({ atMs }) => bucketMs === 0 || atMs >= askedMs);
     const all = range.toMs === null ? withLive(points, ofReadings(newer), bucketMs) : points;
     return within(all, ...shown, bucketMs);
   }, [points, live, ...shown]);
