@@ -102,6 +102,12 @@ def bars(results: Mapping[str, Any]) -> str:
     for one in found["bars"]:
         measured = "–" if one["measured"] is None else _number(one["measured"])
         lines.append(f"| `{one['bar']}` | {one['must_be']} | {measured} | {words[one['met']]} |")
+    nats = found.get("nats_as_broker")
+    if nats:
+        frame, cpu = nats["at_500_ms"]["frame"], sum(nats["cpu_us_per_reading"].values())
+        said = f"{_number(nats['per_s'])} readings/s at {_number(round(cpu))} µs CPU each"
+        late = f"at 500/s a frame's p50 is {frame['p50']} ms, p99 {frame['p99']}"
+        lines += ["", f"With NATS as the MQTT broker: {said}; {late}."]
     return "\n".join(lines) + "\n"
 
 

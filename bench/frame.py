@@ -57,7 +57,7 @@ def figures(folder: Path, parts: tuple[str, ...], *, quick: bool) -> dict[str, A
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """Each gate with the figure before and now: of several turns the lower middle one."""
+    """Each gate with the figure before and now: of several turns the median."""
     lines = [f"{'':<34}{'older':>10}{'this':>10}   gate"]
     for name, path, gate in _ROWS:
         older, this = (_figure(found[side], path) for side in ("older", "this"))
