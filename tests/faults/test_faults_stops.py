@@ -147,18 +147,23 @@ def target_of(stop: dict) -> dict:
 
 
 def free(rest: httpx.Client, crowd: Crowd, log: Path) -> None:
-    """Clear everything at once, then stop by stop what is left, until every device is free."""
+    """Clear everything at once, then stop by stop what is left, and each device that reports that it is stopped for
+    nothing, until every device is free."""
     said: list[str] = []
 
     def clear(stop: dict) -> str:
         answer = rest.post(CLEAR, json=target_of(stop))
         return f"{answer.status_code} {answer.text[:200]}"
 
+    def stopped_for_nothing() -> set[str]:
+        return crowd.stopped() - covered(in_force(rest), list(crowd.devices))
+
     def once() -> bool:
         try:
             rest.post(CLEAR, json={"all": True})
             with ThreadPoolExecutor(CLEARS_AT_ONCE) as at_once:
                 said[:] = at_once.map(clear, in_force(rest))
+                said[:] += at_once.map(clear, [{"esp_id": each, "gpio": None} for each in stopped_for_nothing()])
             return not in_force(rest) and not crowd.stopped()
         except httpx.HTTPError as error:
             said[:] = [repr(error)]

@@ -19,7 +19,8 @@ _BOOT_MS = 3_000
 class Crowd:
     """The devices by id, each with one pump that runs from its boot on. Every access to them holds `lock`.
 
-    As a context manager it connects and has each of them say a heartbeat; then one more every `heartbeat_s`.
+    As a context manager it connects and has each of them say a heartbeat; then every `heartbeat_s` one more, and the
+    status of its pump, as the firmware does.
     """
 
     def __init__(self, address: tuple[str, int], esp_ids: Sequence[str], heartbeat_s: float = 20.0) -> None:
@@ -96,7 +97,9 @@ class Crowd:
             if self._ended.wait(pause_s):
                 return
             with self.lock:
-                self.devices[esp_id].heartbeat()
+                device = self.devices[esp_id]
+                device.status(PUMP)
+                device.heartbeat()
 
 
 def _flash() -> Flash:

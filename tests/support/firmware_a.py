@@ -76,7 +76,7 @@ class FirmwareA:
             self._reading(sensor)
         if number % 5 == 0:
             for gpio in list(self.board.flash.actuators):
-                self._status(gpio)
+                self.status(gpio)
             self.heartbeat()
 
     def hear(self, heard: Heard) -> None:
@@ -143,7 +143,7 @@ class FirmwareA:
             body["onewire_address"] = sensor.address
         self._say(f"sensor/{sensor.gpio}/data", body)
 
-    def _status(self, gpio: int) -> None:
+    def status(self, gpio: int) -> None:
         actuator = self.board.flash.actuators[gpio]
         self._say(
             f"actuator/{gpio}/status",
@@ -206,7 +206,7 @@ class FirmwareA:
         actuator = self.board.flash.actuators.get(gpio)
         done = actuator is not None and self.board.carry_out(actuator, body.get("command", ""), body.get("value", 0))
         if done:
-            self._status(gpio)
+            self.status(gpio)
         self._say(
             f"actuator/{gpio}/response",
             {

@@ -236,8 +236,8 @@ class World:
         """Devices that are in no registry: ingest rejects what they say."""
         self.doubtful: set[str] = set()
         """Devices whose answer came in after they had heard a newer stop: answers carry nothing that tells them apart,
-        so the stop may end while the device is still stopped. And those that a replica told just before it was killed.
-        They stay stopped, which is the safe side."""
+        so the stop may end while the device is still stopped. And those that a replica told just before it was killed,
+        and whose stop had ended already. They stay stopped, which is the safe side."""
         self.jetstream = SimpleNamespace(purge_stream=self._nothing, stream_info=self._info)
 
     async def _nothing(self, *_, **__) -> None:
@@ -802,10 +802,12 @@ class StopsModel(RuleBasedStateMachine):
             if number == replica:
                 task.cancel()
         self.gates.settle()
-        for esp_id, told in self.replicas[replica].stops.told.items():
-            if told >= self.world.now - CONFIRMS_MS:
+        before, in_force = self.replicas[replica].stops, self.bucket.stops()
+        for esp_id, told in before.told.items():
+            if told >= self.world.now - CONFIRMS_MS and not {"all", esp_id} & {*in_force}:
                 self.world.doubtful.add(esp_id)
         self.replicas[replica] = Replica(replica, self.world, self.bucket, self.gates, self.recording)
+        self.replicas[replica].stops.resume()
         for esp_id in DEVICES:
             if self.world.online[esp_id]:
                 self.until_done(replica, self.replicas[replica].stops.send_again, esp_id, self.world.occasion())

@@ -52,6 +52,7 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
         async with beside(devices=devices.keep(), emergencies=board.keep()):
             await devices.ready()
             await board.ready()
+            stops.resume()
             async with answering.serving():
                 await wait_for_schema(pool, "actuator")
                 retention = keep_retention(pool, settings, utc_now)

@@ -143,7 +143,10 @@ class EmergencyApi:
         if await self._stops.apply(change) is None:
             raise _newer(self._stops.get(change.key))
         esp_id = stop.esp_id or ""
-        if holds(self._stops.board(), esp_id):
+        others = holds(self._stops.board(), esp_id)
+        if any(each.clearing for each in others):
+            return  # a stop sent now would put off the clear that is under way
+        if others:
             await self._stops.send_again(esp_id, "cleared")
         elif stop.gpio is None or stop.raised_by == f"{BY_DEVICE}{esp_id}":
             self._stops.free(stop)

@@ -18,7 +18,7 @@ from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.addresses import Addresses
 from kaiser_actuator.domain.echoes import Echoes
-from kaiser_actuator.domain.emergencies import covering, key_of
+from kaiser_actuator.domain.emergencies import EVERYTHING, covering, key_of
 from kaiser_actuator.domain.emergency_core import (
     OBEYED,
     Board,
@@ -127,6 +127,18 @@ class Stops(Mapping[str, Emergency]):
             self._echoes.in_force(stop)
         answers = self._echoes.explained_by(alert, sequence) if alert.alert_type == OBEYED else None
         return adds_nothing(stop, answers, alert)
+
+    def resume(self) -> None:
+        """Call once after a start, when the bucket has been read. What an earlier process sent last, and when, is lost:
+        each device under a stop counts as sent it now. So no clear ends by what the device said before, and a stop that
+        another replica ends is followed by one more clear."""
+        board, now_ms = self.board(), self._now_ms()
+        devices = {each.esp_id for each in self.addresses.all()} | {key for key in board if "." not in key}
+        for esp_id in devices - {EVERYTHING}:
+            held = board.get(esp_id) or board.get(EVERYTHING)
+            if held is not None:
+                self.told[esp_id] = now_ms
+                self._late.sent(board, held.stop, [esp_id], now_ms)
 
     async def raise_(self, stop: Emergency) -> Emergency:
         """Stop: in the bucket, which gives it its number, and on the OUTBOX's urgent lane; both on disk when this
