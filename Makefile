@@ -157,8 +157,9 @@ sbom: install ## what the images install, as CycloneDX, into kaiser.cdx.json
 publish: ## build every image and push it with SBOM and provenance: make publish REGISTRY=registry.example.org/kaiser VERSION=0.1.0
 	@deploy/docker/publish "$(REGISTRY)" "$(VERSION)"
 
-grants: install ## write the rights on the bus and at the MQTT broker into deploy/, from the catalogues of messages
+grants: install ## write the rights on the bus and at the MQTT broker into deploy/, and the Helm chart, which has them too
 	@$(BIN)/python -m kaiser_deploy.write_grants deploy
+	@$(BIN)/python deploy/kubernetes/write_chart.py
 
 device-docs: install ## write docs/devices.md anew from the code
 	@$(BIN)/python -m kaiser_deploy.device_docs docs/devices.md
