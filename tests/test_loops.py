@@ -55,6 +55,11 @@ def test_no_service_repeats_a_step_by_a_loop_of_its_own():
     assert found.keys() == OWN.keys(), found
 
 
+def test_the_page_says_how_many_loops_are_not_shared():
+    page = " ".join((ROOT / "docs/architecture.md").read_text(encoding="utf-8").split())
+    assert f" {len(OWN)} files of services have a loop of their own that sleeps" in page
+
+
 def test_nobody_takes_a_lease_by_hand():
     """`leader` renews it, and ends the work before it runs out."""
     by_hand = [
