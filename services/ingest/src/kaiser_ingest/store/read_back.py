@@ -26,13 +26,15 @@ ALL_SITES = "+"
 
 
 async def last_packs(bus: Bus, sites: Collection[str]) -> list[bytes]:
-    """The bodies of the last packs of readings of these sites ("+": of all), oldest first: of each site and shard the
-    last one, and which of theirs are in the 15 places before it. A batch is one atomic batch of JetStream, or packs
-    sent at once, of each site and shard mostly one: this has all of the last one, even if others publish on the stream.
-    Not where a pack was repeated behind more than 15 others: its events are then shown twice.
+    """The bodies of the last packs of readings of these sites ("+": of all sites), oldest first.
 
-    NATS does not give them within 3 s: none of them, logged; then some events may be shown twice, and no row is
-    doubled.
+    For each site and shard this finds the last pack, reads it and the 15 messages before it on the stream, and keeps
+    the packs of these sites. A batch of ingest has mostly one pack for each site and shard, so the packs of the last
+    batch are among them, even while other ingests publish on the stream. A pack of that batch is missed if it is more
+    than 15 messages before the last pack of its site and shard: its events may then be shown twice.
+
+    If NATS does not answer within 3 s, there are none, which is logged: some events may then be shown twice, but no
+    row is doubled.
     """
     try:
         async with asyncio.timeout(_WITHIN_S):
@@ -47,8 +49,10 @@ async def last_packs(bus: Bus, sites: Collection[str]) -> list[bytes]:
 
 
 async def last_rejections(bus: Bus) -> list[bytes]:
-    """The bodies of the last messages of REJECTED, oldest first. NATS does not give them within 3 s: none of them,
-    logged; then some rejections may be kept twice."""
+    """The bodies of the last messages of REJECTED, oldest first.
+
+    If NATS does not answer within 3 s, there are none, which is logged: some rejections may then be kept twice.
+    """
     try:
         async with asyncio.timeout(_WITHIN_S):
             last = (await bus.jetstream.stream_info(REJECTED.name)).state.last_seq
