@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kaiser_stack import mqtt, secret_files
 from kaiser_stack.logins import Login
-from kaiser_stack.nats import MAX_ACK_PENDING, MEMORY_LIMIT, binary
+from kaiser_stack.nats import MAX_ACK_PENDING, binary
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.process import Program
 
@@ -41,6 +41,8 @@ _ACCOUNT = """\
   }}
 """
 ENVIRONMENTS = ("mock", "replay")
+_MEMORY_LIMIT = "160MiB"
+"""Go's soft limit, as in containers: less than the bus has, because the messages of one factory are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Sandbox:
         text = _CONFIG.format(host=LOOPBACK, port=self.port, store=self.home, most=MAX_ACK_PENDING, accounts=accounts)
         config = self.home / "nats.conf"
         secret_files.write(config, text)
-        environment = {"GOMEMLIMIT": MEMORY_LIMIT, **os.environ}
+        environment = {"GOMEMLIMIT": _MEMORY_LIMIT, **os.environ}
         return Program(self.name, (binary(), "--config", str(config)), environment)
 
     def probe(self) -> None:
