@@ -3,15 +3,18 @@
 import ast
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.methods.whole import METHODS
 from kaiser_common.contract.rpc import RANKS, RpcMethod
-from kaiser_common.contract.subjects import OPTIONAL_SERVICES, SERVICES
+from kaiser_common.contract.subjects import CONSUMERS, OPTIONAL_SERVICES, SERVICES, DurableConsumer
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain.asyncapi import document
@@ -129,6 +132,40 @@ def test_a_service_answers_its_rows_with_their_models_and_roles(service: str):
         assert f"Least role: {row.least}." in text
         assert f"Least role: {row.least}." in whole["channels"][name]["description"]
         assert whole["operations"][f"answer_{name}"]["action"] == "receive"
+
+
+@pytest.mark.parametrize("spec", CONSUMERS, ids=[spec.name for spec in CONSUMERS])
+def test_what_a_durable_consumer_takes_is_described_with_its_model(spec: DurableConsumer):
+    """As `/asyncapi` of its service has it, beside the gateway's document from the catalogue."""
+
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+        return ()
+
+    broker = Broker(Anything(), Service("trial"), CommonSettings())  # type: ignore[arg-type]
+    broker.durable(Consumer(Anything(), spec))(on_messages)  # type: ignore[arg-type]
+    described, whole = broker.document(), document("h", False)
+    assert described["channels"]
+    assert len(described["operations"]) == len(described["channels"])
+    for operation in described["operations"].values():
+        assert operation["action"] == "receive"
+        channel = found(described, operation["channel"])
+        begin = channel["address"].removesuffix(">")
+        [name] = [name for name, each in whole["channels"].items() if f"{each['address']}.".startswith(begin)]
+        assert whole["operations"][f"consume_{name}"]["action"] == "receive"
+        [message] = channel["messages"].values()
+        ours = found(described, found(described, message).get("payload", {}))
+        theirs = found(whole, whole["channels"][name]["messages"][name]["payload"])
+        assert ours["title"] == theirs["title"]
+        assert ours["properties"].keys() == theirs["properties"].keys()
+
+
+def found(whole: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a document, looked up where it is a reference."""
+    while "$ref" in part:
+        reference, part = part["$ref"], whole
+        for step in reference.removeprefix("#/").split("/"):
+            part = part[step.replace("~1", "/").replace("~0", "~")]
+    return part
 
 
 @pytest.mark.parametrize("called", sorted(set(calls())), ids=".".join)
