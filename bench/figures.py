@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def page(text: str, results: Mapping[str, Any]) -> str:
-    """The page with each of its blocks drawn anew."""
+    """The page with each of its blocks drawn again."""
     return _BLOCK.sub(lambda found: found[1] + _TABLES[found[2]](results) + found[3], text)
 
 

@@ -57,7 +57,7 @@ class Kaiser:
         self._http.close()
 
     def sign_in(self, username: str, password: str) -> Tokens:
-        """Sign in, and use these tokens from now on, renewed by themselves. NotSignedIn: wrong name or password."""
+        """Sign in, and use these tokens from now on, renewed when needed. NotSignedIn: wrong name or password."""
         tokens = tokens_of(self.ask(signing_in.sign_in(username, password)), time.time())
         self._token = _Renewal(self, tokens)
         return tokens

@@ -204,7 +204,7 @@ def _by_actions(entry: JournalEntry, held: list[ActionState], message: MachineSt
 
 def _by_route(entry: JournalEntry, held: list[ActionState], message: MachineState) -> JournalEntry:
     """A VDA 5050 vehicle has the order. It keeps the order's id when it is done, or has cancelled it: the nodes that
-    are left tell."""
+    are left decide which."""
     command, at = entry.command, message.ts
     if any(one.state == "FAILED" for one in held):
         return _fail(entry, at, next((one.result for one in held if one.state == "FAILED"), None))

@@ -44,8 +44,9 @@ def register(rest: Rest, esp_id: str) -> None:
 
 
 def follow(rest: Rest, reading: SentReading, send: Send, *, registered: bool) -> str:
-    """Send the reading and wait for what becomes of it; in words. SentRejected: it was rejected; NotReadyError: neither
-    within 30 s. registered: the device may be registered since a moment, so its first message may come too early."""
+    """Send the reading, wait until it is stored, and say so in words. SentRejected: it was rejected; NotReadyError:
+    neither within 30 s. registered: the device may be registered since a moment, so its first message may come too
+    early."""
     sent = send()
     deadline = time.monotonic() + _WITHIN_S
     while time.monotonic() < deadline:

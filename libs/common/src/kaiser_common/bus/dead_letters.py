@@ -53,7 +53,7 @@ class RejectedShare:
     known to the consumer (the last 1,000) is among them. So the messages of a single bad device, or of one in twenty
     with a bad firmware, are rejected for as long as they come, and the limit stays free for the others. If a consumer
     knows one device only, the limit is 1,000 rejections in a row. What names no device counts as one device a message,
-    so the lines of one pack are never at the limit by themselves.
+    so the lines of one pack alone never reach the limit.
 
     Lines are given as the name of their message and their device (`source_of`). A message of which a line was rejected
     is rejected to its end: so each start of the process, which counts from zero, is done with one message at least.

@@ -35,7 +35,7 @@ class Tracer:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # a receiver that is away is no news of ours
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it would log each failure of a receiver
         resource = Resource.create(
             {
                 "service.name": f"kaiser-{service}",

@@ -1,7 +1,7 @@
 """Which alerts of a device are its answers to stops that it was sent, and which are a stop of its own; pure.
 
 The firmware answers each stop that it obeys with one alert `emergency_stop` for each of its actuators, and alerts in
-the same words when a person stops it on the spot. Nothing in an alert tells the two apart, so they are counted: a
+the same words when a person stops it on the spot. No field of an alert distinguishes the two, so they are counted: a
 message that was sent explains one alert of each actuator, and one alert more is a person's. Which of them came first
 does not matter.
 

@@ -83,7 +83,7 @@ class EmergencyLedger:
     async def note_cleared(self, stop: Emergency, by: str, reason: str, sequence: int = 0) -> None:
         """Keep who cleared a stop and why, before the bucket forgets it. `sequence`: the place in the stream DEVICES at
         which the device says that it is clear, so that its alerts before that are echoes. 0 where no device says so: an
-        alert that is not read yet is then news, also to the person who cleared."""
+        alert that is not read yet then counts as a new stop."""
         now = self._clock()
         async with self._pool.connection() as connection:
             await emergencies.add(connection, stop)  # one that the database was away for

@@ -156,7 +156,7 @@ class Stops(Mapping[str, Emergency]):
             await self.tell(raised, "raised")
             is_told = True
         finally:
-            if not is_told and self._raising.get(key, stop) == stop:  # a newer press is noted by itself
+            if not is_told and self._raising.get(key, stop) == stop:  # a newer press is noted separately
                 self._failed[key] = stop
         if self._failed.get(key) == stop:
             del self._failed[key]

@@ -54,7 +54,7 @@ def findings_of(
 
 
 def _lines_of(delivery: Delivery) -> list[Delivery]:
-    """The lines of a pack, each by itself; none where there is one only, or more than a pack may have."""
+    """The lines of a pack, each as a delivery; none where there is one only, or more than a pack may have."""
     try:
         lines = delivery.lines() if delivery.count > 1 else []
     except NotAPack:

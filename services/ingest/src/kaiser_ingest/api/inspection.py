@@ -8,7 +8,7 @@ from kaiser_ingest.domain.taps import MOST_KEPT, Taps
 
 
 class InspectionApi:
-    """Reads what the holder of the lease keeps; after a change of the holder it begins anew."""
+    """Reads what the holder of the lease keeps; after a change of the holder it begins again, empty."""
 
     def __init__(self, taps: Taps) -> None:
         self._taps = taps

@@ -18,7 +18,7 @@ from kaiser_ingest.publish import SystemEvents, system_event
 log = structlog.get_logger()
 
 _KICKS = 2
-"""After this many unexplained losses another client is taken for the cause; an attempt that fails in between tells that
+"""After this many unexplained losses another client is taken for the cause; an attempt that fails in between shows that
 it was the broker."""
 
 

@@ -36,7 +36,7 @@ MOST_REJECTED_BYTES = 24 * 1024
 MANY_OF_ONE = 8
 """So many rejections of a device and code in a batch are packs, of that device if it may have its own (OwnPacks)."""
 _FEW_OF_ALL = 10
-"""So many others of a batch are messages by themselves; of more than that, packs of several devices are made."""
+"""So many others of a batch are published one by one; of more than that, packs of several devices are made."""
 
 
 def to_outgoing(accepted: Accepted, delivery_id: str, shards: int = 1) -> Outgoing:

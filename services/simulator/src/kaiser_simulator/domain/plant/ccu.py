@@ -140,7 +140,7 @@ def _after_manufacture(turn: Turn, order: Order, step: PlantStep, end: End, *, f
 
 
 def _clear_load(turn: Turn, agv: Agv, order: Order, *, dropped: bool) -> None:
-    """Tell an AGV that its load was taken from it, or put on it."""
+    """Inform an AGV that its load was taken from it, or put on it."""
     metadata = {
         "loadDropped": dropped,
         "loadType": order.type,

@@ -128,7 +128,7 @@ class RecordingsPage(BaseModel):
 
 
 class BeginImport(BaseModel):
-    """A file is going to come in parts. filename: its end tells the form. tz: the zone of times that say none, as an
+    """A file is going to come in parts. filename: its end gives the form. tz: the zone of times that say none, as an
     offset (+01:00)."""
 
     model_config = FROZEN
