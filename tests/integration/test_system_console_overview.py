@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from alarm_causes import will
 from browser import Person
-from devices import heartbeat, new_id, now_ms
+from devices import heartbeat, new_id, now_ms, of_device
 from harness import Message, Stack, reading, wait_until
 from kaiser_common.contract.schemas.sensor import MISSED
 from kaiser_sensor.domain.known import SHORTEST_S
@@ -213,6 +214,46 @@ def test_what_is_not_known_says_so_in_lists_on_the_page_of_its_zone_and_where_a_
     page.get_by_role("combobox", name="Actuator").fill(mute)
     expect(page.get_by_role("option", name="pump")).to_contain_text("off")
     expect(page.get_by_role("option", name="pump")).not_to_contain_text("last known")
+
+
+def test_a_pump_whose_device_was_away_or_restarted_is_not_known_on_its_pages_before_it_reports(
+    make_person: Callable[..., Person], console_stack: Stack
+):
+    """No event says that a device restarted which was not missed: the pages look again every half minute."""
+    [esp_id] = console_stack.register(1)
+    kind, path = f"pump-{esp_id.lower()}", f"/api/v1/actuators/{esp_id}/25"
+
+    def reported(state: bool) -> Message:
+        body = {"ts": now_ms(), "gpio": 25, "actuator_type": kind, "state": state, "value": int(state)}
+        return of_device(esp_id, "actuator/25/status", body)
+
+    with console_stack.sign_in() as rest:
+
+        def is_now(**fields: bool | None) -> bool:
+            answer = rest.get(path)
+            return answer.is_success and fields.items() <= answer.json().items()
+
+        console_stack.publish([heartbeat(esp_id), reported(state=False)])
+        wait_until(lambda: is_now(known=True, state=False), "the pump is known to be off")
+        listed = make_person().sign_in().open("actuators", f"actuator_type={kind}").row(esp_id)
+        facts = make_person().sign_in().open("actuators", esp_id, "25").page.locator(".facts").first
+        for shown in (listed, facts):
+            expect(shown).to_contain_text("off")
+            expect(shown).not_to_contain_text("last known")
+        console_stack.publish([will(esp_id, now_ms() // 1000)])
+        for shown in (listed, facts):
+            expect(shown).to_contain_text(re.compile(r"last known off, not known since \d"), timeout=_IN_THE_END_MS)
+        console_stack.publish([heartbeat(esp_id, uptime=10_000)])
+        wait_until(lambda: is_now(known=False, known_until=None), "it came back, and the pump has not reported")
+        for shown in (listed, facts):
+            expect(shown).to_contain_text("last known off, not known since then", timeout=_IN_THE_END_MS)
+        console_stack.publish([reported(state=True)])
+        for shown in (listed, facts):
+            expect(shown).not_to_contain_text("last known", timeout=_IN_THE_END_MS)
+        console_stack.publish([heartbeat(esp_id, uptime=1)])
+        wait_until(lambda: is_now(known=False, known_until=None), "it restarted, and the pump has not reported")
+        for shown in (listed, facts):
+            expect(shown).to_contain_text("last known on, not known since then", timeout=_IN_THE_END_MS)
 
 
 def send(rest: httpx.Client, mocks: list[str], **fields: str) -> None:

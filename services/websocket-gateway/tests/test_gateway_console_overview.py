@@ -169,7 +169,7 @@ def test_events_change_what_they_are_about(ask):
     assert (offline["devices"][0]["online"], offline["sensors"][0]["state"]) == (False, "offline")
     assert offline["sensors"][0]["known_until"] == NOW - 5000, "its reading is newer than the last heartbeat"
     assert (offline["actuators"][0]["known"], offline["actuators"][0]["known_until"]) == (False, NOW - 7000)
-    assert (back["devices"][0]["online"], back["actuators"][0]["known"]) == (True, True)
+    assert (back["devices"][0]["online"], back["actuators"][0]["known"]) == (True, False)
     assert (read["sensors"][0]["value"], read["sensors"][0]["unit"], read["sensors"][0]["interval_s"]) == (
         8.5,
         "pH",

@@ -34,17 +34,32 @@ export function withOffline(offline, events) {
 }
 
 /** An actuator after its report, an event `actuator_status`. */
-export function actuatorReported(actuator, { state, value, ts, error = null }) {
+function actuatorReported(actuator, { state, value, ts, error = null }) {
   const onSince = state ? actuator.on_since ?? ts : null;
   return {
     ...actuator, state, last_state: state, on_since: onSince, value, reported_at: ts, last_error: error, known: true, known_until: null,
   };
 }
 
-/** An actuator after its device came or went; null: nothing is to be changed. */
-export function actuatorAfter(actuator, event) {
-  if (event.type !== "esp_health" || event.data.esp_id !== actuator.esp_id || event.data.status === "unknown") return null;
-  if (event.data.status === "online") return { ...actuator, known: actuator.state !== null, known_until: null };
+/** An actuator after its device came or went. The state of one that came back is not known before it is reported. */
+function actuatorAfter(actuator, event) {
+  if (event.type !== "esp_health" || event.data.esp_id !== actuator.esp_id || event.data.status === "unknown") return actuator;
+  if (event.data.status === "online") return { ...actuator, known_until: null };
   const until = Math.max(event.data.last_seen ?? 0, actuator.reported_at ?? 0);
   return { ...actuator, known: false, known_until: until || null };
+}
+
+/** An actuator after a batch of events, in their order. A report says that its device is online. */
+export const actuatorWith = (actuator, batch) => batch.reduce((known, event) => {
+  const { type, data } = event;
+  if (type !== "actuator_status") return actuatorAfter(known, event);
+  return data.esp_id === known.esp_id && data.gpio === known.gpio ? actuatorReported(known, data) : known;
+}, actuator);
+
+/** Whether events bring back the device of one of these actuators: which of its states are known since, only the server can
+ * say. */
+export function bringsBack(actuators, batch) {
+  const came = new Set(batch.filter(({ type, data }) => type === "esp_health" && data.status === "online")
+    .map(({ data }) => data.esp_id));
+  return actuators.some((one) => one.known_until !== null && came.has(one.esp_id));
 }

@@ -1,6 +1,6 @@
 /** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
 
-import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
+import { actuatorWith, knowledgeOf, withOffline } from "./known.js";
 import { sensorKey } from "./keys.js";
 import { filterParts } from "./list_filters.js";
 import { alarmText, kindText } from "./sentences.js";
@@ -12,24 +12,22 @@ const NONE = new Map();
 /** The overview after a batch of events; the same object where nothing of it changed. */
 export function withEvents(overview, batch) {
   const readings = new Map();
-  const statuses = [];
   const health = new Map();
+  const ofDevice = new Map(); // what changes actuators, in its order
   for (const event of batch) {
-    if (event.type === "sensor_data") readings.set(sensorKey(event.data), event.data);
-    if (event.type === "actuator_status") statuses.push(event.data);
-    if (event.type === "esp_health" && event.data.status !== "unknown") health.set(event.data.esp_id, event);
+    const { type, data } = event;
+    if (type === "sensor_data") readings.set(sensorKey(data), data);
+    if (type === "esp_health" && data.status !== "unknown") health.set(data.esp_id, event);
+    if (type !== "esp_health" && type !== "actuator_status") continue;
+    if (!ofDevice.has(data.esp_id)) ofDevice.set(data.esp_id, []);
+    ofDevice.get(data.esp_id).push(event);
   }
-  if (!readings.size && !statuses.length && !health.size) return overview;
+  if (!readings.size && !ofDevice.size) return overview;
   return {
     ...overview,
     sensors: overview.sensors.map((one) => sensorAfter(one, readings.get(sensorKey(one)), health.get(one.esp_id))),
     devices: overview.devices.map((one) => deviceAfter(one, health.get(one.esp_id))),
-    actuators: overview.actuators.map((one) => {
-      const reports = statuses.filter((data) => data.esp_id === one.esp_id && data.gpio === one.gpio);
-      const after = reports.reduce(actuatorReported, one);
-      const event = health.get(one.esp_id);
-      return (event && actuatorAfter(after, event)) ?? after;
-    }),
+    actuators: overview.actuators.map((one) => actuatorWith(one, ofDevice.get(one.esp_id) ?? [])),
   };
 }
 

@@ -2,21 +2,23 @@
 
 import { path } from "../core/api.js";
 import { actuatorState, number, orNone } from "../core/format.js";
+import { actuatorWith, bringsBack } from "../core/known.js";
 import { actuatorName } from "../core/names.js";
 import { noteText } from "../core/sentences.js";
 import { html, useApp } from "../ui/html.js";
-import { useEvents, useLoaded, usePages, useStore } from "../ui/hooks.js";
+import { useEvents, useEvery, useLoaded, usePages, useStore } from "../ui/hooks.js";
 import { DeviceLink } from "../ui/names.js";
 import { Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { StopButton } from "../shell/emergency.js";
-import { StateBadge, withEvents } from "./actuator_parts.js";
+import { StateBadge } from "./actuator_parts.js";
 import { ActuatorSettings } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
 import { when } from "../ui/time.js";
 import { t, word } from "../core/texts.js";
 
+const LOOK_AGAIN_EVERY_MS = 30_000;
 const WEEK_MS = 7 * 86_400_000;
 
 export function ActuatorPage({ espId, gpio }) {
@@ -24,12 +26,13 @@ export function ActuatorPage({ espId, gpio }) {
   const url = path`/api/v1/actuators/${espId}/${gpio}`;
   const loaded = useLoaded(() => api.get(url), [url, useStore(emergencies.current)]);
   const actuator = loaded.data;
+  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload);
 
   useEvents((batch) => {
     const mine = batch.filter(({ type, data }) =>
       (type.startsWith("actuator_") || type === "esp_health") && data.esp_id === espId);
-    if (mine.length) loaded.setData((old) => withEvents(old, mine));
-    if (mine.some(({ type }) => type === "actuator_alert")) loaded.reloadSoon();
+    if (mine.length) loaded.setData((old) => actuatorWith(old, mine));
+    if (mine.some(({ type }) => type === "actuator_alert") || bringsBack(actuator ? [actuator] : [], mine)) loaded.reloadSoon();
   });
 
   return html`

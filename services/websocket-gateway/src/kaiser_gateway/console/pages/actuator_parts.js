@@ -1,21 +1,9 @@
-/** The state of an actuator, live. */
+/** The state of an actuator. */
 
 import { actuatorState, duration, isStateKnown, lastReported } from "../core/format.js";
-import { actuatorAfter, actuatorReported } from "../core/known.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
 import { t, tx } from "../core/texts.js";
-
-/** The actuator after a batch of events. A report says that its device is online. */
-export function withEvents(actuator, batch) {
-  return batch.reduce((known, event) => {
-    const { type, data } = event;
-    if (type === "actuator_status" && data.esp_id === known.esp_id && data.gpio === known.gpio) {
-      return actuatorReported(known, data);
-    }
-    return actuatorAfter(known, event) ?? known;
-  }, actuator);
-}
 
 /** The state, how long it has been on (with `nowMs`), or what was known last. */
 export function StateBadge({ actuator, nowMs = null }) {

@@ -1,23 +1,25 @@
 /** Actuators: the state of each, live, and commands; one actuator has a page of its own. */
 
 import { ago } from "../core/format.js";
+import { actuatorWith, bringsBack } from "../core/known.js";
 import { asQuery, isList } from "../core/list_filters.js";
 import { actuatorName, nameOfZone, whereOf } from "../core/names.js";
 import { TypeFilter, ZoneFilter, useFilters } from "../ui/filters.js";
 import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useDialog, useEvents, useNow, usePages, useStore } from "../ui/hooks.js";
+import { useDialog, useEvents, useEvery, useNow, usePages, useStore } from "../ui/hooks.js";
 import { DeviceLink, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { ActuatorPage } from "./actuator.js";
-import { StateBadge, withEvents } from "./actuator_parts.js";
+import { StateBadge } from "./actuator_parts.js";
 import { SetUpActuatorDialog } from "./actuator_set_up.js";
 import { CommandButtons } from "./command.js";
 import { t, tx, word } from "../core/texts.js";
 
 const LIMIT = 200;
+const LOOK_AGAIN_EVERY_MS = 30_000;
 
 export function Actuators({ parts }) {
   const [espId, gpio] = parts;
@@ -43,11 +45,12 @@ function ActuatorList({ parts }) {
   const loaded = usePages((cursor) => api.get("/api/v1/actuators", { ...query, cursor }), [filters, useStore(emergencies.current)]);
   const directory = useDirectory();
   const now = useNow();
+  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload); // a device that starts again without going offline says no event
 
   useEvents((batch) => {
     const changes = batch.filter(({ type }) => type === "actuator_status" || type === "esp_health");
-    if (changes.length) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withEvents(one, changes)) }));
-    if (batch.some(({ type }) => type === "actuator_alert")) loaded.reloadSoon();
+    if (changes.length) loaded.setData((page) => ({ ...page, items: page.items.map((one) => actuatorWith(one, changes)) }));
+    if (batch.some(({ type }) => type === "actuator_alert") || bringsBack(loaded.data?.items ?? [], changes)) loaded.reloadSoon();
   });
 
   const shown = (loaded.data?.items ?? []).filter((one) =>
