@@ -214,11 +214,15 @@ def test_a_sensor_that_is_first_seen_while_the_page_is_open_gets_its_unit_and_na
     expect(chart.locator(".u-legend")).to_contain_text(f"{name} ({esp_id}) (°C)")
 
 
-def saved_rows(person: Person) -> list[tuple[int, float, float, float, int]]:
-    """The file of what is seen: time in ms, mean, lowest, highest, readings."""
+def saved_file(person: Person) -> list[dict[str, str]]:
+    """The rows of the file of what is seen, by their columns."""
     with person.page.expect_download() as saved:
         person.button("CSV").click()
-    rows = csv.DictReader(io.StringIO(saved.value.path().read_text()))
+    return list(csv.DictReader(io.StringIO(saved.value.path().read_text())))
+
+
+def saved_rows(person: Person, period: str = "shown") -> list[tuple[int, float, float, float, int]]:
+    """The file of what is seen, of one period: time in ms, mean, lowest, highest, readings."""
     return [
         (
             round(datetime.fromisoformat(row["time"]).timestamp() * 1000),
@@ -227,11 +231,12 @@ def saved_rows(person: Person) -> list[tuple[int, float, float, float, int]]:
             float(row["highest"]),
             int(row["readings"]),
         )
-        for row in rows
+        for row in saved_file(person)
+        if row["period"] == period
     ]
 
 
-def test_the_ghost_line_has_the_values_of_the_period_before_at_the_time_of_day_of_now(
+def test_the_period_before_is_drawn_at_the_time_of_day_of_now_and_saved_at_its_own(
     operator: Person, console_stack: Stack
 ):
     ended = now_ms() // MINUTE_MS * MINUTE_MS
@@ -240,6 +245,11 @@ def test_the_ghost_line_has_the_values_of_the_period_before_at_the_time_of_day_o
     expect(operator.page.locator(".chart figcaption")).to_contain_text("3 points; lowest 22 °C")
     name = f"ds18b20 on gpio 4 ({esp_id})"
     until_figures(operator, ended - 20 * MINUTE_MS, {f"{name} (°C)": "23.5", f"{name}, before (°C)": "35.5"})
+    assert [mean for _, mean, *_ in saved_rows(operator)] == [22.0, 26.0, 23.5]
+    assert saved_rows(operator, "before") == [
+        (ended - 90 * MINUTE_MS, 33.0, 33.0, 33.0, 1),
+        (ended - 80 * MINUTE_MS, 35.5, 35.5, 35.5, 1),
+    ]
 
 
 def test_the_file_of_what_is_seen_has_the_figures_of_the_api(operator: Person, console_stack: Stack):
@@ -394,6 +404,8 @@ def test_a_third_unit_is_left_out_with_a_note_until_another_unit_makes_room(
     labels = chart.locator(".u-legend .u-label")
     expect(labels).to_have_count(1 + 2 * 3)
     expect(labels.filter(has_text="(lx)")).to_have_count(0)
+    expect(page.locator(".chart figcaption span")).to_have_count(2)
+    assert {row["unit"] for row in saved_file(operator)} == {"°C", "%RH"}
     page.get_by_role("button", name=f"sht31_humidity on gpio 5 {esp_id}").click()
     expect(note).to_have_count(0)
     expect(labels.filter(has_text="(lx)")).to_have_count(3)

@@ -67,12 +67,13 @@ def test_a_text_is_broken_between_words_and_in_one_that_is_too_wide(missing: Cal
 
 def test_a_file_has_times_in_utc_and_runs_no_formula(ask):
     point = {"ts": 1_800_000_000_000, "mean": 1.5, "min": -1, "max": 2, "count": 3}
-    [text] = ask(
-        ["toCsv", [{"name": '=cmd, "x"', "zone": "-east", "esp_id": "ESP_A", "unit": "°C", "points": [point]}]]
-    )
+    hour_before = {"ts": point["ts"] - HOUR_MS, "mean": 4, "min": 4, "max": 4, "count": 1}
+    sensor = {"name": '=cmd, "x"', "zone": "-east", "esp_id": "ESP_A", "unit": "°C"}
+    [text] = ask(["toCsv", [{**sensor, "points": [point], "past": [hour_before]}]])
     assert text.split("\r\n") == [
-        "time,sensor,device,zone,unit,mean,lowest,highest,readings",
-        """2027-01-15T08:00:00.000Z,"'=cmd, ""x""\",ESP_A,'-east,°C,1.5,-1,2,3""",
+        "time,sensor,device,zone,unit,mean,lowest,highest,readings,period",
+        """2027-01-15T08:00:00.000Z,"'=cmd, ""x""\",ESP_A,'-east,°C,1.5,-1,2,3,shown""",
+        """2027-01-15T07:00:00.000Z,"'=cmd, ""x""\",ESP_A,'-east,°C,4,4,4,1,before""",
     ]
 
 

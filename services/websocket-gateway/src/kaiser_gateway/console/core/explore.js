@@ -94,12 +94,15 @@ function ofStarts(found) {
   }));
 }
 
-/** A file of what is seen: [{name, zone, esp_id, unit, points}] → CSV with times in UTC (ISO 8601). */
+/**
+ * A file of what is seen: [{name, zone, esp_id, unit, points, past}] → CSV with times in UTC (ISO 8601). `past`: the points
+ * of the period before, at the times at which they were measured.
+ */
 export function toCsv(series) {
-  const rows = series.flatMap(({ name, zone, esp_id: espId, unit, points }) =>
-    points.map(({ ts, mean, min, max, count }) =>
-      [new Date(ts).toISOString(), name, espId, zone, unit, mean, min, max, count]));
-  return [["time", "sensor", "device", "zone", "unit", "mean", "lowest", "highest", "readings"], ...rows]
+  const rows = series.flatMap(({ name, zone, esp_id: espId, unit, points, past }) =>
+    [["shown", points], ["before", past]].flatMap(([period, found]) => found.map(({ ts, mean, min, max, count }) =>
+      [new Date(ts).toISOString(), name, espId, zone, unit, mean, min, max, count, period])));
+  return [["time", "sensor", "device", "zone", "unit", "mean", "lowest", "highest", "readings", "period"], ...rows]
     .map((row) => row.map(cell).join(",")).join("\r\n");
 }
 

@@ -61,7 +61,8 @@ export function Explore({ parts }) {
     () => (marked && happened.data ? marksOf(happened.data, axis) : { marks: NO_MARKS, left: 0, areAll: true }),
     [happened.data, marked, ...axis]);
   const isLoaded = series.length > 0 && loaded.data.of === address;
-  const lines = useMemo(() => series.flatMap((one) => one.lines), [series]);
+  const seen = useMemo(() => series.filter(({ isLeftOut }) => !isLeftOut), [series]);
+  const lines = useMemo(() => seen.flatMap((one) => one.lines), [seen]);
 
   /** The address follows at once: later it might take the place of a page that was opened meanwhile. */
   function show(changes) {
@@ -84,7 +85,7 @@ export function Explore({ parts }) {
 
   return html`
     <${Head} title=${t("common.explore")}>
-      <button type="button" disabled=${!isLoaded} onClick=${() => download(new Blob([toCsv(series)], { type: "text/csv" }), "kaiser.csv")}>CSV</button>
+      <button type="button" disabled=${!isLoaded} onClick=${() => download(new Blob([toCsv(seen)], { type: "text/csv" }), "kaiser.csv")}>CSV</button>
       <button type="button" disabled=${!isLoaded} onClick=${() => savePicture(lines, axis)}>PNG</button>
     <//>
     <${ProblemNotice} problem=${known.problem ?? loaded.problem ?? happened.problem} onRetry=${() => { known.reload(); loaded.reload(); happened.reload(); }} />
@@ -102,13 +103,13 @@ export function Explore({ parts }) {
         onChange=${({ target }) => show({ ghost: target.checked })} />
       <${CheckField} label=${t("explore.mark_alarms_stops_commands_and")} name="marked" checked=${marked}
         onChange=${({ target }) => show({ marked: target.checked })} />
-      ${series.some(({ isLeftOut }) => isLeftOut) && html`
+      ${seen.length < series.length && html`
         <p class="notice notice-warn">${t("explore.a_chart_has_room_for")}</p>`}
       ${sensors.length === 0 ? html`<${Empty}>${t("explore.choose_a_sensor_above")}<//>` : html`
         <div class="explored">
           <${Chart} label=${t("explore.values_of_the_chosen_sensors")} lines=${lines} shown=${axis} marks=${marks} onBack=${back}
             onZoom=${(fromMs, toMs) => choose(rangeOf(fromMs, toMs, Date.now()))}
-            words=${series.map((one) => html`<span class="block" key=${one.key}>${one.name}: ${inWords(one.points, one.unit)}</span>`)} />
+            words=${seen.map((one) => html`<span class="block" key=${one.key}>${one.name}: ${inWords(one.points, one.unit)}</span>`)} />
         </div>
         ${marked && html`<${Marks} ...${{ marks, left, areAll }} />`}`}
     <//>`;
@@ -181,7 +182,8 @@ async function seriesOf(api, sensor, range, ghost) {
   return { sensor, now, before: past };
 }
 
-/** Of each sensor what is in the chart: its lines, its points for the caption and the file. */
+/** Of each sensor what is in the chart: its lines, its points for the caption and the file, those of the period before for
+ * the file. `isLeftOut`: the chart has no axis for its unit. */
 function drawn(loaded, { byKey, zones, names }, axis, spanMs) {
   const units = new Set();
   return loaded.map(({ sensor, now, before }, index) => {
@@ -194,9 +196,10 @@ function drawn(loaded, { byKey, zones, names }, axis, spanMs) {
     const name = `${sensorName(known ?? sensor)} (${names[sensor.esp_id] ?? sensor.esp_id})`;
     const line = (text, found, bucketMs, isGhost) =>
       ({ name: text, unit, colour: `--line-${index + 1}`, ghost: isGhost, columns: columnsOf(found, intervalMs, bucketMs) });
-    const lines = isLeftOut ? [] : [line(name, points, now.bucketMs, false)];
-    if (before && !isLeftOut) lines.push(line(t("explore.before", { name }), shifted(before.points, spanMs), before.bucketMs, true));
-    return { key: sensorKey(sensor), name, zone: zones[sensor.esp_id] ?? "", esp_id: sensor.esp_id, unit, points, lines, isLeftOut };
+    const past = before ? within(before.points, ...axis.map((ms) => ms - spanMs), before.bucketMs) : [];
+    const lines = [line(name, points, now.bucketMs, false)];
+    if (before) lines.push(line(t("explore.before", { name }), shifted(past, spanMs), before.bucketMs, true));
+    return { key: sensorKey(sensor), name, zone: zones[sensor.esp_id] ?? "", esp_id: sensor.esp_id, unit, points, past, lines, isLeftOut };
   });
 }
 
