@@ -410,3 +410,32 @@ def test_a_third_unit_is_left_out_with_a_note_until_another_unit_makes_room(
     expect(note).to_have_count(0)
     expect(labels.filter(has_text="(lx)")).to_have_count(3)
     expect(labels.filter(has_text="(%RH)")).to_have_count(0)
+
+
+def test_a_chart_of_six_sensors_keeps_them_and_says_so_until_one_is_removed(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    gpios = list(range(4, 11))
+    console_stack.publish([reading(esp_id, gpio, now_ms(), 20.0) for gpio in gpios])
+    with console_stack.sign_in() as rest:
+        latest = {"esp_id": esp_id}
+        wait_until(lambda: len(rest.get("/api/v1/sensors/latest", params=latest).json()["items"]) == 7, "each has sent")
+    page = operator.open("explore", str(HOUR_MS)).page
+    search = page.get_by_label("Search name, type, zone or device")
+    search.fill(esp_id)
+    fitting = page.get_by_role("group", name="Matching sensors").get_by_role("button")
+    note = page.get_by_text("A chart has room for 6 sensors: remove one to add another.")
+    for gpio in gpios[:6]:
+        expect(note).to_have_count(0)
+        fitting.filter(has_text=f"ds18b20 on gpio {gpio} ").click()
+    expect(note).to_be_visible()
+    expect(search).to_be_disabled()
+    expect(fitting).to_have_count(1)
+    expect(fitting).to_be_disabled()
+    chosen = page.get_by_title("Remove it from the chart")
+    expect(chosen).to_have_count(6)
+    assert operator.accessibility() == []
+    chosen.first.click()
+    expect(note).to_have_count(0)
+    fitting.filter(has_text="ds18b20 on gpio 10 ").click()
+    expect(chosen).to_have_count(6)
+    expect(page).to_have_url(re.compile("".join(f".*{esp_id},{gpio}," for gpio in range(5, 11))))

@@ -79,7 +79,7 @@ export function Explore({ parts }) {
     show({ range: before.at(-1) });
     setBefore(before.slice(0, -1));
   }
-  const add = (sensor) => show({ sensors: [...latest.current.sensors, sensor].slice(-MOST_SENSORS) });
+  const add = (sensor) => latest.current.sensors.length < MOST_SENSORS && show({ sensors: [...latest.current.sensors, sensor] });
   const remove = (sensor) => show({ sensors: latest.current.sensors.filter((one) => one !== sensor) });
   const name = (sensor) => sensorName(byKey.get(sensorKey(sensor)) ?? sensor);
 
@@ -159,16 +159,18 @@ async function happenedTo(api, sensors, known, range) {
 
 function Picker({ sensors, zones, names, chosen, onAdd }) {
   const [text, setText] = useState("");
+  const isFull = chosen.length >= MOST_SENSORS;
   const taken = new Set(chosen.map(sensorKey));
   const found = matching(sensors, text, zones, names).filter((sensor) => !taken.has(sensorKey(sensor)));
   const pick = ({ esp_id, gpio, sensor_type, address }) => onAdd({ esp_id, gpio, sensor_type, address });
   return html`
     <${Field} label=${t("explore.search_name_type_zone_or")} name="text">
-      <input type="search" name="text" onInput=${({ target }) => setText(target.value)} />
+      <input type="search" name="text" disabled=${isFull} onInput=${({ target }) => setText(target.value)} />
     <//>
+    ${isFull && html`<p class="quiet" role="status">${t("explore.a_chart_has_room_for_sensors", { n: MOST_SENSORS })}</p>`}
     <div class="chips" role="group" aria-label=${t("explore.matching_sensors")}>
       ${found.slice(0, MOST_FOUND).map((sensor) => html`
-        <button type="button" class="chip" key=${sensorKey(sensor)} onClick=${() => pick(sensor)}>
+        <button type="button" class="chip" key=${sensorKey(sensor)} disabled=${isFull} onClick=${() => pick(sensor)}>
           + ${sensorName(sensor)} <span class="quiet">${[zones[sensor.esp_id], names[sensor.esp_id] ?? sensor.esp_id].filter(Boolean).join(", ")}</span>
         </button>`)}
     </div>

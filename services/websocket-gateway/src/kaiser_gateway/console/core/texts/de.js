@@ -456,6 +456,7 @@ export default {
   "executions.the_trigger": "Der Auslöser",
   "executions.trigger": "Auslöser",
   "explore.a_chart_has_room_for": "Ein Diagramm hat Platz für zwei Einheiten; Sensoren mit einer dritten fehlen.",
+  "explore.a_chart_has_room_for_sensors": "Ein Diagramm hat Platz für {n} Sensoren: Nehmen Sie einen heraus, um einen anderen hinzuzufügen.",
   "explore.before": "{name}, davor",
   "explore.began_before": "{text}, begann um {begun}",
   "explore.chart": "Diagramm",

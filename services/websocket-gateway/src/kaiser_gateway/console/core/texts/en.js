@@ -456,6 +456,7 @@ export default {
   "executions.the_trigger": "The trigger",
   "executions.trigger": "Trigger",
   "explore.a_chart_has_room_for": "A chart has room for two units; sensors with a third one are left out.",
+  "explore.a_chart_has_room_for_sensors": "A chart has room for {n} sensors: remove one to add another.",
   "explore.before": "{name}, before",
   "explore.began_before": "{text}, began at {begun}",
   "explore.chart": "Chart",
