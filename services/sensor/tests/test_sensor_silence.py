@@ -146,6 +146,24 @@ async def test_a_sensor_that_nobody_configured_is_silent_by_the_interval_it_had(
     assert (page.items[1].state, page.items[1].known_until) == ("offline", round(START.timestamp() * 1000))
 
 
+async def test_a_sensor_configured_for_each_hour_is_not_silent_by_the_pace_at_which_it_was_measured_by_hand(bus, pool):
+    clock = Clock()
+    stale = Staleness(bus, pool, Registry(), clock)
+    of_all = (4, "ph", None, None, 7.0, "pH", "good", "device", "MOCK", "device", "")
+    rows = [(START - timedelta(seconds=10 * number), "TEST_A", *of_all) for number in range(20)]
+    async with pool.connection() as connection:
+        await config_store.put(connection, SensorConfig(esp_id="TEST_A", gpio=4, sensor_type="ph", interval_s=3600))
+        await store.insert(connection, rows, note_rollups=False)
+    assert await stale.look() == 0
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT interval_s FROM sensor.intervals")
+        assert await cursor.fetchall() == [(10.0,)], "it was learned"
+    clock.pass_by(3 * 3600)
+    assert await stale.look() == 0, "three hours are not over"
+    clock.pass_by(1)
+    assert await stale.look() == 1
+
+
 async def test_a_silent_sensor_of_an_offline_device_is_offline_in_its_event(bus, pool):
     clock = Clock()
     stale = Staleness(bus, pool, Registry(), clock)
