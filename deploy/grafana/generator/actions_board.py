@@ -106,6 +106,14 @@ def actions() -> Dashboard:
             )
         )
         .with_panel(
+            graph(
+                "Actuators by state",
+                "The state is unknown while the device is offline, and after its return until it is reported.",
+                [("max by (state) (kaiser_actuator_actuators)", "{{state}}")],
+                span=24,
+            )
+        )
+        .with_panel(
             sql_table(
                 "Actuators",
                 "As devices reported them last.",

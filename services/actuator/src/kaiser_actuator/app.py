@@ -19,8 +19,8 @@ from kaiser_actuator.handlers import answer, consume
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.jobs.heard import HeardUpTo
-from kaiser_actuator.jobs.retention import keep_retention
 from kaiser_actuator.jobs.sweep import DueSweep
+from kaiser_actuator.jobs.upkeep import upkeep
 from kaiser_actuator.settings import ActuatorServiceSettings
 from kaiser_actuator.store.numbers import Numbers, open_board
 from kaiser_actuator.store.stops import Stops
@@ -55,7 +55,6 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
             stops.resume()
             async with answering.serving():
                 await wait_for_schema(pool, "actuator")
-                retention = keep_retention(pool, settings, utc_now)
-                jobs = beside(sweep=due.run(settings.actuator_sweep_s), clears=clears.run(), retention=retention)
-                async with jobs, consuming.serving():
+                jobs = beside(sweep=due.run(settings.actuator_sweep_s), clears=clears.run())
+                async with jobs, upkeep(pool, devices, settings, utc_now), consuming.serving():
                     await service.stopping.wait()

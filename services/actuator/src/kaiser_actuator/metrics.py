@@ -21,6 +21,11 @@ GUARD_OFFS = Counter(
     "kaiser_actuator_guard_offs_total",
     "OFF commands sent because a duration had ended and the device had not reported off.",
 )
+ACTUATORS = Gauge(
+    "kaiser_actuator_actuators",
+    "Actuators by state: on, off, unknown (its device is offline, or it has not reported since it was).",
+    ["state"],
+)
 UNKNOWN = Counter(
     "kaiser_actuator_unknown_actuators_total", "Actuators that devices reported and that are not registered."
 )

@@ -1,5 +1,6 @@
-"""An actuator as the API shows it, and which ones a list shows; pure."""
+"""An actuator as the API shows it, which ones a list shows, and how many are in each state; pure."""
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsQuery, ActuatorsShown, Emergency
@@ -65,6 +66,16 @@ def is_in(state: ActuatorsShown, now: ActuatorNow) -> bool:
             return now.state is not None and bool(now.unit.last_error)
         case "stopped":
             return now.stop is not None
+
+
+def by_state(stored: Iterable[tuple[str, bool | None, int]], devices: Mapping[str, DeviceRecord]) -> dict[str, int]:
+    """How many actuators are `on`, `off` and `unknown`, of groups of a device, a stored state and a number."""
+    found = {"on": 0, "off": 0, "unknown": 0}
+    for esp_id, state, number in stored:
+        device = devices.get(esp_id)
+        is_known = device is not None and device.online and state is not None
+        found[("on" if state else "off") if is_known else "unknown"] += number
+    return found
 
 
 def to_actuator(now: ActuatorNow) -> Actuator:

@@ -113,6 +113,12 @@ async def pins(connection: Connection, esp_id: str) -> list[Key]:
     return [(row[0], row[1]) for row in await cursor.fetchall()]
 
 
+async def count_by_device(connection: Connection) -> list[tuple[str, bool | None, int]]:
+    """For each device how many of its actuators are in each stored state."""
+    cursor = await connection.execute("SELECT esp_id, state, count(*) FROM actuator.actuators GROUP BY esp_id, state")
+    return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
+
+
 async def forget_states(connection: Connection, lost: Mapping[str, datetime]) -> None:
     """The states of devices that went away, by when: unknown, unless they have reported since."""
     await connection.execute(
