@@ -1,6 +1,5 @@
 """The metric of actuators by state, on a real PostgreSQL."""
 
-import pytest
 from kaiser_actuator.jobs.actuator_counts import ActuatorCounts
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.runtime.database import open_pool
@@ -21,7 +20,6 @@ def counted() -> dict[str, float | None]:
     return {state: REGISTRY.get_sample_value(name, {"state": state}) for state in ("on", "off", "unknown")}
 
 
-@pytest.mark.servers
 async def test_actuators_are_counted_by_state_and_those_of_an_offline_device_as_unknown(make_database):
     devices = {
         esp_id: DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved", online=esp_id == "ESP_HERE")
