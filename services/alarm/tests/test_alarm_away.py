@@ -9,12 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 from kaiser_alarm.domain.board import Board
+from kaiser_alarm.domain.routing import due
 from kaiser_alarm.jobs.away import AWAY, DatabaseWatch
 from kaiser_alarm.jobs.notify import Ways
 from kaiser_alarm.publish.channels import ChannelSender
 from kaiser_alarm.publish.events import publish_steps
 from kaiser_alarm.publish.reach import guarded
-from kaiser_alarm.store import alarms
+from kaiser_alarm.store import alarms, notifications
 from kaiser_alarm.store.sealing import Sealing
 from kaiser_common.contract.schemas.api.notifications import Route
 from kaiser_common.runtime.database import DatabasePool, open_pool
@@ -72,6 +73,9 @@ async def test_a_database_that_is_away_is_an_alarm_at_once_and_in_the_history_la
         await publish_steps(real, bus)
         async with real.connection() as connection:
             stored = (await alarms.locked(connection, {AWAY}))[AWAY]
+            over = list(due(stored, None, [route], now))
+            assert [one.channel_id for one in over] == ["hook"]
+            assert await notifications.unknown(connection, over) == [], "the channel had it"
     sender.close()
     told = await events(bus)
     assert [(one["what"], one["alarm_id"]) for one in told] == [(one, stored.alarm_id) for one in ("raised", "cleared")]

@@ -50,6 +50,7 @@ def said(event, severity="warning", esp_id="ESP_1", **details):
         ("emergency_stop", {"gpio": 25}, Key("stop_in_force", "ESP_1/25")),
         ("device_error", {"error_code": 1020}, Key("device_error", "ESP_1/1020")),
         ("rule_notification", {"rule_id": "ab"}, Key("rule_notification", "ab")),
+        ("rule_notification", {"rule_id": "ab", "further": "1.2"}, Key("rule_notification", "ab/1.2")),
         ("clock_ahead", {}, Key("clock_ahead", "ESP_1")),
         ("unreadable_alert", {}, Key("unreadable_alert", "ESP_1")),
     ],

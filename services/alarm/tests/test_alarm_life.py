@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.life import (
     MAX_MESSAGE,
+    MOMENTARY_AGAIN_MS,
     Clear,
     Key,
     Raise,
@@ -55,6 +56,24 @@ def test_info_is_closed_without_acknowledgement():
 
 def test_acknowledging_closes_what_nothing_reports_the_end_of():
     assert acknowledged(alarm(), 2000, "ada", "", momentary=True).alarm.state == "closed"
+
+
+@pytest.mark.parametrize(("after_ms", "times"), [(MOMENTARY_AGAIN_MS - 1, 1), (MOMENTARY_AGAIN_MS, 2)])
+def test_a_momentary_condition_that_occurs_again_is_raised_again_once_in_five_minutes(after_ms, times):
+    frost = [Raise(Key("rule_notification", "r"), "warning", text, at, momentary=True) for text, at in
+             (("frost", 1000), ("frost again", 1000 + after_ms))]  # fmt: skip
+    found = applied({}, [(each, str(each.at)) for each in frost])[-1].alarm
+    assert (found.times, found.state) == (times, "raised")
+    assert found.message == frost[times - 1].message
+    board = Board()
+    board.take(applied({}, [(frost[0], "1")]))
+    assert len(board.relevant([(frost[1], "2")])) == times - 1
+
+
+def test_ten_thousand_occurrences_of_a_momentary_condition_in_a_minute_are_one_step():
+    key = Key("device_error", "ESP_1/1020")
+    found = [(Raise(key, "warning", "m", 1000 + 6 * number, momentary=True), str(number)) for number in range(10_000)]
+    assert [step.what for step in applied({}, found)] == ["raised"]
 
 
 def test_acknowledging_twice_is_no_step():

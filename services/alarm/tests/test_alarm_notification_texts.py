@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import pytest
 from kaiser_alarm.domain.german import WORDS
-from kaiser_alarm.domain.life import Key, Raise, raised
+from kaiser_alarm.domain.life import Key, Raise, cleared, raised
 from kaiser_alarm.domain.names import Called, called_of
 from kaiser_alarm.domain.notification_texts import Language, channel_test, summary_of, text_of
 from kaiser_alarm.domain.sentences import sentence_of
@@ -47,6 +47,24 @@ def test_the_text_of_one_alarm_has_its_reference():
 def test_an_alarm_that_was_raised_again_says_how_often(language: Language, said: str):
     text = text_of(alarm().model_copy(update={"times": 2}), "abc-1", language)
     assert f"2026-01-01 00:00:00 UTC{said}" in text.body
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "line", "summary"),
+    [
+        ("en", "critical, over: ", "Over: 2026-01-01 00:00:01 UTC\n", "critical device_offline, over: 1 (ESP_1)"),
+        ("de", "kritisch, vorbei: ", "Vorbei: 2026-01-01 00:00:01 UTC\n", "kritisch device_offline, vorbei: 1 (ESP_1)"),
+    ],
+)
+def test_an_alarm_whose_condition_is_over_says_so(language: Language, title: str, line: str, summary: str):
+    step = cleared(alarm(), RAISED_MS + 1000)
+    assert step is not None
+    text = text_of(step.alarm, "abc-1", language)
+    assert text.title.lower().startswith(title.lower())
+    assert line in text.body
+    both = summary_of([step.alarm, alarm(source="ESP_2")], "phone-1", language).body.lower()
+    assert summary.lower() in both
+    assert "device_offline: 1 (esp_2)" in both
 
 
 BEYOND = {"gpio": 4, "sensor_type": "ds18b20", "facts": {"value": 41.25, "limit": 40.0, "unit": "°C"}}

@@ -321,3 +321,23 @@ async def test_an_alarm_is_repeated_on_each_receiver_until_it_is_acknowledged(si
     assert (len(hook.taken), len(mailbox.mails)) == (3, 3)
     assert len(set(hook.references())) == 3
     assert set(named(hook)) == set(named(mailbox)) == {("device_offline", "ESP_1")}
+
+
+async def test_a_channel_that_is_back_after_hours_gets_the_alarm_that_stands(site, another):
+    late = another()
+    late.status = 500
+    await channel(site.bus, "late", late.url, severities=["critical"])
+    await stopped(site, "ESP_1")
+
+    async def tried(times: int) -> bool:
+        query = NotificationsQuery(channel_id="late")
+        found = (await ask(site.bus, "notifications", query, Notifications)).items
+        return [(one.state, one.tries >= times) for one in found] == [("waiting", True)]
+
+    for number in range(1, 9):
+        await until(partial(tried, number))
+        site.clock.now += timedelta(minutes=31)
+    late.status = 200
+    site.clock.now += timedelta(minutes=31)
+    await until(has(lambda: late.taken, 1))
+    assert named(late) == [("stop_in_force", "ESP_1")]

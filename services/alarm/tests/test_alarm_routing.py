@@ -12,7 +12,6 @@ from kaiser_alarm.domain.routing import (
     is_active,
     is_quiet,
     reached,
-    retry_after_s,
     worth_now,
 )
 from kaiser_common.contract.schemas.api.notifications import Route
@@ -25,7 +24,7 @@ def alarm(kind="device_offline", source="ESP_1", severity="critical", at=RAISED_
 
 
 def route(route_id="r", channels=("phone",), **fields):
-    return Route(route_id=route_id, channels=list(channels), changed_at=0, changed_by="ada", **fields)
+    return Route(route_id=route_id, channels=list(channels), changed_by="ada", **{"changed_at": 0, **fields})
 
 
 def channels_due(found, routes, after_s=0, zone=None):
@@ -87,16 +86,47 @@ def test_what_nobody_is_to_be_told_of_needs_no_route():
     assert reached(quiet, lambda _: None, [], RAISED_MS) == {"critical": None, "warning": None}
 
 
-def test_nobody_is_told_of_what_is_acknowledged_cleared_or_shelved():
+def test_nobody_is_told_of_what_is_acknowledged_or_shelved():
     one = alarm()
-    quiet = [
-        acknowledged(one, RAISED_MS, "ada", "", momentary=False).alarm,
-        cleared(one, RAISED_MS).alarm,
-        shelved(one, RAISED_MS, "ada", RAISED_MS + 60_000, "").alarm,
-    ]
-    for each in quiet:
+    known = acknowledged(one, RAISED_MS, "ada", "", momentary=False).alarm
+    silenced = shelved(one, RAISED_MS, "ada", RAISED_MS + 60_000, "").alarm
+    for each in (known, silenced, cleared(known, RAISED_MS).alarm, cleared(silenced, RAISED_MS).alarm):
         assert channels_due(each, [route()]) == []
-    assert channels_due(quiet[2], [route()], after_s=60) == ["phone"]
+    assert channels_due(silenced, [route()], after_s=60) == ["phone"]
+
+
+QUIET = {"quiet_from": "22:00", "quiet_to": "06:00"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "from_s", "to_s", "after_s", "expected"),
+    [
+        ({}, 0, 1, 1, ["phone"]),
+        ({}, 0, 1, 86_400, ["phone"]),
+        ({}, 0, 1, 86_401, []),
+        ({"severities": ["warning"]}, 0, 1, 1, []),
+        ({"changed_at": RAISED_MS + 1001}, 0, 1, 1, []),  # the route was not there yet
+        ({"after_s": 600}, 0, 599, 700, []),
+        ({"after_s": 600}, 0, 600, 700, ["phone"]),
+        (QUIET, 0, 3600, 6 * 3600, []),  # it began and ended in quiet hours
+        (QUIET, 6 * 3600 - 1, 6 * 3600, 6 * 3600, ["phone"]),  # it stood at their end
+        (QUIET, 22 * 3600 - 1, 22 * 3600, 22 * 3600, []),  # it began before them, and they are now
+        (QUIET, 22 * 3600 - 1, 22 * 3600, 30 * 3600, ["phone"]),
+        ({"active_from": "00:00", "active_to": "06:00"}, 7 * 3600, 8 * 3600, 24 * 3600, []),
+    ],
+)
+def test_an_alarm_that_is_over_is_due_where_it_would_have_been_sent_while_it_stood(
+    fields, from_s, to_s, after_s, expected
+):
+    found = cleared(alarm(at=RAISED_MS + from_s * 1000), RAISED_MS + to_s * 1000).alarm
+    assert channels_due(found, [route(**fields)], after_s=after_s) == expected
+
+
+def test_an_alarm_that_is_over_is_one_notification_whatever_its_routes_repeat():
+    found = cleared(alarm(), RAISED_MS + 1000).alarm
+    routes = [route(repeat_s=60), route("boss", after_s=1, channels=["phone", "boss"])]
+    assert keys(found, routes, 1) == keys(found, routes, 3600)
+    assert channels_due(found, routes, after_s=3600) == ["boss", "phone"]
 
 
 def keys(found, routes, after_s):
@@ -217,10 +247,6 @@ def test_an_alarm_that_was_raised_again_is_repeated_once_it_stands_for_the_inter
     (one,) = due(flapping(60, 240), None, [route(repeat_s=60, after_s=escalates)], RAISED_MS + (240 + stands_s) * 1000)
     recent = RecentMessages(1, frozenset(), frozenset({(one.alarm.alarm_id, "critical")}))
     assert worth_now(one, recent) is expected
-
-
-def test_a_message_is_given_up_after_five_retries():
-    assert [retry_after_s(tries) for tries in range(1, 7)] == [5, 30, 120, 600, 1800, None]
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)

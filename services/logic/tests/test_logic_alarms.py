@@ -1,6 +1,7 @@
 """Rules on alarms: what is known of them, when a rule fires, what it raises and clears, and that no loop runs on."""
 
 import itertools
+import json
 from collections.abc import Awaitable
 
 import pytest
@@ -19,11 +20,11 @@ from kaiser_logic.consumers.evaluator import Evaluator
 from kaiser_logic.domain.alarms import AlarmInput, Alarms
 from kaiser_logic.domain.effects import Firing, Over
 from kaiser_logic.domain.engine import Engine
-from kaiser_logic.domain.events import of_end
-from kaiser_logic.domain.loops import find_loop
+from kaiser_logic.domain.events import notification, of_end
+from kaiser_logic.domain.loops import alarm_changes, find_loop
 from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
-from kaiser_logic.domain.state import from_json, to_json
+from kaiser_logic.domain.state import Running, from_json, to_json
 from kaiser_logic.settings import LogicSettings
 from logic_world import PUMP, TELL, now_ms, until_async
 from pydantic import ValidationError
@@ -230,6 +231,18 @@ def on(name, state="standing"):
 
 def not_(inner):
     return {"type": "compound", "operator": "NOT", "conditions": [inner]}
+
+
+def test_each_notification_of_a_rule_that_is_an_alarm_has_one_of_its_own(make_rule):
+    loud = {**TELL, "severity": "critical"}
+    made = make_rule(actions=[TELL, {**loud, "message": "close"}, {"type": "sequence", "actions": [TELL, loud]}])
+    running = Running("e", 0, 0, {}, [])
+    told = [
+        json.loads(notification(made, running, path, "m", severity, 0).body)["details"].get("further")
+        for path, severity in (("0", "info"), ("1", "critical"), ("2.0", "info"), ("2.1", "critical"))
+    ]
+    assert told == [None, None, None, "2.1"]
+    assert [change.source for change in alarm_changes(made)] == ["water", "water/2.1"]
 
 
 @pytest.mark.parametrize(

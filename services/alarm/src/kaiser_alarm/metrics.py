@@ -11,7 +11,9 @@ PUBLISHED = Counter("kaiser_alarm_published_total", "Steps published as event.al
 UNREADABLE = Counter("kaiser_alarm_unreadable_events_total", "Events that could not be read, and were skipped.")
 BEHIND = Gauge("kaiser_alarm_behind_seconds", "Age of the newest event at the moment at which it was processed.")
 NOTIFICATIONS = Counter(
-    "kaiser_alarm_notifications_total", "Messages to channels and attempts to send them, by result.", ["result"]
+    "kaiser_alarm_notifications_total",
+    "Messages to channels and attempts to send them, by result; `failed` is a sixth or later attempt, or the end.",
+    ["result"],
 )
 FENCED = Counter(
     "kaiser_alarm_fenced_total",

@@ -65,6 +65,12 @@ def _rule(event: SystemEvent) -> str:
     return str(event.details.get("rule_id", ""))[:64]
 
 
+def _notification(event: SystemEvent) -> str:
+    """The rule, and which of its notifications it is if it has several."""
+    further = str(event.details.get("further", ""))[:16]
+    return f"{_rule(event)}/{further}" if further else _rule(event)
+
+
 def _rule_alarm(event: SystemEvent) -> str:
     return str(event.details.get("name", ""))[:64]
 
@@ -94,7 +100,7 @@ BEGINS: Mapping[str, _Begins] = MappingProxyType(
         "mqtt_session_taken_over": _Begins("broker_session_taken_over", "critical", momentary=True),
         "mqtt_profile_switch_failed": _Begins("broker_switch_failed", "warning", momentary=True),
         "mqtt_message_undeliverable": _Begins("message_undeliverable", "warning", momentary=True),
-        "rule_notification": _Begins("rule_notification", None, _rule, momentary=True),
+        "rule_notification": _Begins("rule_notification", None, _notification, momentary=True),
         "rule_alarm_raised": _Begins("rule_alarm", None, _rule_alarm),
         "rule_loop_suspected": _Begins("rule_loop", "warning", _rule, momentary=True),
     }

@@ -3,7 +3,8 @@
 An alarm is identified by its condition: kind and source. A condition has at most one alarm that is not closed, so
 reporting the condition again while it holds changes nothing. An alarm is closed once it is both cleared and
 acknowledged, in either order; a condition that begins after that is a new alarm. `info` needs no acknowledgement.
-Nothing reports the end of a momentary condition, so its acknowledgement closes the alarm.
+Nothing reports the end of a momentary condition, so its acknowledgement closes the alarm; each later occurrence raises
+the alarm again, one in five minutes at most.
 
 States follow ISA-18.2 in plain words: raised (unacknowledged), acknowledged, cleared (returned to normal,
 unacknowledged), closed (normal). Shelving is beside the state: it silences an alarm until a time.
@@ -18,6 +19,8 @@ from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmStep, Fact
 
 MAX_MESSAGE = 500
+MOMENTARY_AGAIN_MS = 300_000
+"""An occurrence of a momentary condition within this time of the one before is the same."""
 RANK = {"info": 0, "warning": 1, "critical": 2}
 
 
@@ -86,7 +89,7 @@ def raised(alarm: Alarm | None, found: Raise, origin: str) -> LifeStep | None:
     """A condition holds: a new alarm, one that is raised again, or nothing new.
 
     alarm: the one of this condition that is not closed. While it holds already, only a higher severity is a step: the
-    alarm then wants to be acknowledged again.
+    alarm then wants to be acknowledged again; or a further occurrence of a momentary condition.
     """
     if alarm is None:
         fresh = Alarm(
@@ -106,7 +109,8 @@ def raised(alarm: Alarm | None, found: Raise, origin: str) -> LifeStep | None:
         )
         return LifeStep("raised", found.at, fresh)
     worse = RANK[found.severity] > RANK[alarm.severity]
-    if is_active(alarm) and not worse:
+    begins = not is_active(alarm) or (found.momentary and found.at - alarm.last_raised_at >= MOMENTARY_AGAIN_MS)
+    if not begins and not worse:
         return None
     again = replace_alarm(
         alarm,
@@ -114,7 +118,7 @@ def raised(alarm: Alarm | None, found: Raise, origin: str) -> LifeStep | None:
         severity=found.severity if worse or not is_active(alarm) else alarm.severity,
         message=_stored(found.message),
         facts=dict(found.facts),
-        times=alarm.times + (not is_active(alarm)),
+        times=alarm.times + begins,
         last_raised_at=found.at,
         acknowledged_at=None,
         acknowledged_by=None,

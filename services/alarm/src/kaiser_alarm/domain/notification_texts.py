@@ -25,6 +25,8 @@ class _Phrases(NamedTuple):
     facts: str
     device: str
     again: str
+    over: str
+    over_at: str
     alarms: str
     more_of_kind: str
     more_kinds: str
@@ -35,9 +37,11 @@ _PHRASES: Mapping[Language, _Phrases] = MappingProxyType(
     {
         "en": _Phrases(
             english.WORDS,
-            "Kind: {kind}\nSource: {source}\n{device}Raised: {raised} UTC{again}\nReference: {key}",
+            "Kind: {kind}\nSource: {source}\n{device}Raised: {raised} UTC{again}{over}\nReference: {key}",
             "Device: {name} ({esp_id})\n",
             ", {times} times in all",
+            ", over",
+            "\nOver: {cleared} UTC",
             "{severity}: {number} alarms",
             " and {number} more",
             "and {number} kinds more",
@@ -45,9 +49,11 @@ _PHRASES: Mapping[Language, _Phrases] = MappingProxyType(
         ),
         "de": _Phrases(
             german.WORDS,
-            "Art: {kind}\nQuelle: {source}\n{device}Ausgelöst: {raised} UTC{again}\nReferenz: {key}",
+            "Art: {kind}\nQuelle: {source}\n{device}Ausgelöst: {raised} UTC{again}{over}\nReferenz: {key}",
             "Gerät: {name} ({esp_id})\n",
             ", zum {times}. Mal",
+            ", vorbei",
+            "\nVorbei: {cleared} UTC",
             "{severity}: {number} Alarme",
             " und {number} weitere",
             "und {number} weitere Arten",
@@ -67,32 +73,31 @@ class Text(NamedTuple):
 def text_of(alarm: Alarm, key: str, language: Language, called_of: CalledOf = nobody_called) -> Text:
     """One alarm in words, with the configured names of its device and sensor. The reference distinguishes a repeated
     delivery from a new one. The alarm's message, which is English and has ids, follows where it has a reason that the
-    sentence lacks, and in English behind a sentence with names."""
+    sentence lacks, and in English behind a sentence with names. One whose condition is over says so, and since when."""
     phrases, called = _PHRASES[language], called_of(alarm)
     said = _sentence(alarm, language, called)
     facts = phrases.facts.format(
         kind=alarm.kind,
         source=alarm.source or "Kaiser",
         device=phrases.device.format(name=called.device, esp_id=alarm.esp_id) if called.device else "",
-        raised=f"{time_of(alarm.last_raised_at):%Y-%m-%d %H:%M:%S}",
+        raised=_moment(alarm.last_raised_at),
         again=phrases.again.format(times=alarm.times) if alarm.times > 1 else "",
+        over=phrases.over_at.format(cleared=_moment(alarm.cleared_at)) if alarm.cleared_at is not None else "",
         key=key,
     )
     lacks = said != alarm.message and (language == "en" or "reason" in alarm.facts)
     paragraphs = [said, *([alarm.message] if lacks else []), facts]
-    return Text(f"{_severity(alarm.severity, phrases)}: {said[:120]}", "\n\n".join(paragraphs))
+    return Text(f"{_heading(alarm, phrases)}: {said[:120]}", "\n\n".join(paragraphs))
 
 
 def summary_of(alarms: Sequence[Alarm], key: str, language: Language, called_of: CalledOf = nobody_called) -> Text:
     """Many alarms in one message: each kind is named with its number, the worst first, so that none is hidden."""
     phrases = _PHRASES[language]
-    kinds: dict[tuple[str, str], list[Alarm]] = {}
+    kinds: dict[tuple[str, str, bool], list[Alarm]] = {}
     for alarm in alarms:
-        kinds.setdefault((alarm.severity, alarm.kind), []).append(alarm)
-    ordered = sorted(kinds.items(), key=lambda one: (_ORDER[one[0][0]], one[0][1]))
-    lines = [
-        _line(severity, kind, found, language, called_of) for (severity, kind), found in ordered[:_KINDS_IN_SUMMARY]
-    ]
+        kinds.setdefault((alarm.severity, alarm.kind, alarm.cleared_at is not None), []).append(alarm)
+    ordered = sorted(kinds.items(), key=lambda one: (_ORDER[one[0][0]], *one[0][1:]))
+    lines = [_line(found, language, called_of) for _, found in ordered[:_KINDS_IN_SUMMARY]]
     if len(ordered) > _KINDS_IN_SUMMARY:
         lines.append(phrases.more_kinds.format(number=len(ordered) - _KINDS_IN_SUMMARY))
     title = phrases.alarms.format(severity=_severity(ordered[0][0][0], phrases), number=len(alarms))
@@ -106,11 +111,13 @@ def channel_test(channel_id: str, user: str, language: Language) -> Text:
     return Text("Kaiser: test", f"{user} has sent this test of channel {channel_id}.")
 
 
-def _line(severity: str, kind: str, found: Sequence[Alarm], language: Language, called_of: CalledOf) -> str:
-    phrases = _PHRASES[language]
+def _line(found: Sequence[Alarm], language: Language, called_of: CalledOf) -> str:
+    """Alarms of one severity and kind that all stand, or are all over."""
+    phrases, one = _PHRASES[language], found[0]
     named = ", ".join(_example(alarm, language, called_of(alarm)) for alarm in found[:_EXAMPLES])
     more = phrases.more_of_kind.format(number=len(found) - _EXAMPLES) if len(found) > _EXAMPLES else ""
-    return f"{_severity(severity, phrases)} {kind}: {len(found)} ({named}{more})"
+    over = phrases.over if one.cleared_at is not None else ""
+    return f"{_severity(one.severity, phrases)} {one.kind}{over}: {len(found)} ({named}{more})"
 
 
 def _example(alarm: Alarm, language: Language, called: Called) -> str:
@@ -128,3 +135,11 @@ def _sentence(alarm: Alarm, language: Language, called: Called) -> str:
 
 def _severity(severity: str, phrases: _Phrases) -> str:
     return phrases.words.severities.get(severity, severity)
+
+
+def _heading(alarm: Alarm, phrases: _Phrases) -> str:
+    return _severity(alarm.severity, phrases) + (phrases.over if alarm.cleared_at is not None else "")
+
+
+def _moment(at: int) -> str:
+    return f"{time_of(at):%Y-%m-%d %H:%M:%S}"

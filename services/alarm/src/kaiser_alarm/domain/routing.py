@@ -3,8 +3,8 @@
 A route names channels and the alarms that go there: severities, zones, a delay, quiet hours, the hours and days in
 which it works, an interval of repetition. Whether a notification is due depends on the present state of the alarm,
 not on the event that led there. So the same notifications are due after a kill or after quiet hours. The key of a
-notification names the alarm, how often it was raised, its severity, the channel and the number of the repetition, so
-the same notification is stored once.
+notification names the alarm, how often it was raised, its severity, the channel and the number of the repetition (or
+that the alarm is over), so the same notification is stored once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,33 +25,50 @@ MOST_A_MINUTE = 15
 """After this many messages to a channel within a minute, alarms of a kind that they named wait until they are older."""
 WANTED: tuple[AlarmSeverity, ...] = ("critical", "warning")
 """Severities that want a person to know."""
+OVER_FOR_MS = 24 * 3600 * 1000
+"""So long after its end an alarm that nobody acknowledged is sent to a channel that was not told."""
 _OF_CHANNELS = frozenset({"no_channel", "delivery_failed"})
 _ESCALATED = 1_000_000
 
 
 class DueNotification(NamedTuple):
-    """A notification of an alarm to a channel. repeats: the alarm has been raised for at least `repeat_s`."""
+    """A notification of an alarm to a channel. repeats: the alarm has been raised for at least `repeat_s`. is_over: it
+    is sent only where the channel has no notification of this occurrence."""
 
     key: str
     channel_id: str
     alarm: Alarm
     repeats: bool = False
+    is_over: bool = False
+
+    @property
+    def occurrence(self) -> str:
+        """The key without its last part: alarm, times, severity, channel."""
+        return self.key.rpartition("-")[0]
 
 
 def due(alarm: Alarm, zone: str | None, routes: Iterable[Route], now: int) -> Iterator[DueNotification]:
     """The notifications of an alarm that should have been sent by now, the newest of each channel.
 
-    An alarm that is acknowledged, cleared or shelved is not sent. `after_s` of a route counts from when the alarm was
-    first raised if it has been raised again: nobody acknowledged it in between, or it would have been closed.
-    `repeat_s` counts from when it was last raised.
+    An alarm that is acknowledged or shelved is not sent. One that is over and that nobody acknowledged is due once, to
+    the channels that were not notified while it held: it may have been shorter than the time between two looks, or the
+    service was away. `after_s` of a route counts from when the alarm was first raised if it has been raised again:
+    nobody acknowledged it in between, or it would have been closed. `repeat_s` counts from when it was last raised.
     """
-    if alarm.state != "raised" or is_shelved(alarm, now):
+    if is_shelved(alarm, now):
+        return
+    occurrence = f"{alarm.alarm_id}-{alarm.times}-{alarm.severity}"
+    if alarm.state == "cleared":
+        for channel_id in sorted(_missed(alarm, zone, routes, now)):
+            yield DueNotification(f"{occurrence}-{channel_id}-over", channel_id, alarm, is_over=True)
+        return
+    if alarm.state != "raised":
         return
     standing_ms = now - alarm.last_raised_at
-    waiting_ms = now - (alarm.raised_at if alarm.times > 1 else alarm.last_raised_at)
+    waiting_ms = now - _waits_since(alarm)
     newest: dict[str, int] = {}
     for route in routes:
-        if not _takes(route, alarm, zone) or is_quiet(route, now) or not is_active(route, now):
+        if not _takes(route, alarm, zone) or not _is_open(route, now):
             continue
         late_ms = waiting_ms - route.after_s * 1000
         if late_ms < 0:
@@ -62,8 +79,31 @@ def due(alarm: Alarm, zone: str | None, routes: Iterable[Route], now: int) -> It
             order = number + (_ESCALATED if route.after_s else 0)
             newest[channel_id] = max(newest.get(channel_id, -1), order)
     for channel_id, order in newest.items():
-        key = f"{alarm.alarm_id}-{alarm.times}-{alarm.severity}-{channel_id}-{order}"
-        yield DueNotification(key, channel_id, alarm, repeats=order % _ESCALATED > 0)
+        yield DueNotification(f"{occurrence}-{channel_id}-{order}", channel_id, alarm, repeats=order % _ESCALATED > 0)
+
+
+def _missed(alarm: Alarm, zone: str | None, routes: Iterable[Route], now: int) -> set[str]:
+    """The channels to which an alarm that is over should have been sent while it held. Its route was set by then, and
+    was open when the alarm became due or when it ended: what begins and ends in quiet hours stays silent."""
+    ended = alarm.cleared_at or 0
+    if now - ended >= OVER_FOR_MS:
+        return set()
+    found: set[str] = set()
+    for route in routes:
+        due_at = max(alarm.last_raised_at, _waits_since(alarm) + route.after_s * 1000)
+        was_due = route.changed_at <= ended and due_at <= ended and (_is_open(route, due_at) or _is_open(route, ended))
+        if was_due and _takes(route, alarm, zone) and _is_open(route, now):
+            found.update(route.channels)
+    return found
+
+
+def _waits_since(alarm: Alarm) -> int:
+    """Since when an alarm has been unacknowledged."""
+    return alarm.raised_at if alarm.times > 1 else alarm.last_raised_at
+
+
+def _is_open(route: Route, at: int) -> bool:
+    return is_active(route, at) and not is_quiet(route, at)
 
 
 class RecentMessages(NamedTuple):
@@ -148,12 +188,6 @@ def _within(since: str, until: str, clock: str) -> bool:
     if since <= until:
         return since <= clock < until
     return clock >= since or clock < until
-
-
-def retry_after_s(tries: int) -> int | None:
-    """Seconds to wait after a failed attempt; None: no further attempt."""
-    waits = (5, 30, 120, 600, 1800)
-    return waits[tries - 1] if tries <= len(waits) else None
 
 
 def by_channel(found: Iterable[DueNotification]) -> Mapping[str, list[DueNotification]]:

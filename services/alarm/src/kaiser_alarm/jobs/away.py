@@ -21,7 +21,7 @@ from kaiser_alarm.domain.routing import DueNotification, due
 from kaiser_alarm.jobs.notify import Ways
 from kaiser_alarm.publish.channels import ChannelSender
 from kaiser_alarm.publish.events import to_outgoing
-from kaiser_alarm.store import alarms
+from kaiser_alarm.store import alarms, notifications
 from kaiser_alarm.store.sealing import Sealing, WrongKey
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ class DatabaseWatch:
         self._away_since: int | None = None
         self._step: LifeStep | None = None
         self._is_published = False
-        self._told: set[str] = set()
+        self._told: dict[str, DueNotification] = {}
 
     async def look(self) -> None:
         """Raise, notify and (database back) store. NATS away too: the next look publishes, under the same id."""
@@ -107,7 +107,7 @@ class DatabaseWatch:
         """Send what is due and was not sent; a channel that does not take it is tried again with the next look."""
         for one in due(step.alarm, None, self._ways.routes, now):
             if one.key not in self._told and await self._sent(one):
-                self._told.add(one.key)
+                self._told[one.key] = one
 
     async def _sent(self, one: DueNotification) -> bool:
         try:
@@ -122,7 +122,7 @@ class DatabaseWatch:
         return failure is None
 
     async def _store(self, step: LifeStep) -> None:
-        """The alarm as the table would have it, had the database been there; over now."""
+        """The alarm and its notifications as the tables would have them, had the database been there; over now."""
         since = step.alarm.last_raised_at
         findings: list[Found] = [
             (finding_of(since), origin_of(since)),
@@ -131,6 +131,7 @@ class DatabaseWatch:
         async with self._pool.connection() as connection:
             steps = applied(await alarms.locked(connection, {AWAY}), findings)
             await alarms.note_steps(connection, steps)
+            await notifications.add_sent(connection, self._told.values(), time_of(self._clock_ms()))
         self._board.take(steps)
         self._on_steps()
 

@@ -1,9 +1,10 @@
 """Sends notifications of open alarms: finds the ones that are due, stores them, sends what is stored.
 
 A notification is stored under its key before it is sent, and marked as ended afterwards, so it is sent at least once:
-killed between sending and marking, the message is sent again, with the same reference. A step handles at most 200
-messages, and a summary names each kind of alarm. A message that its channel does not accept is retried five times
-within 43 minutes; then it has failed.
+killed between sending and marking, the message is sent again, with the same reference. A look handles at most four
+messages of a channel, and a summary names each kind of alarm. A message that its channel does not accept is retried
+five times within 43 minutes and every 30 minutes after that. It ends unsent only where its alarm wants no message any
+more (domain/delivery.py).
 
 Two conditions are this module's own. `no_channel` of a severity: from when an alarm of it is raised that no enabled
 route takes to an enabled channel, until a route does. `delivery_failed`: from the first failed try of a channel, or
@@ -12,7 +13,7 @@ removed.
 """
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -25,6 +26,7 @@ from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_alarm import metrics
 from kaiser_alarm.domain.board import Board
+from kaiser_alarm.domain.delivery import LATE_TRIES, NotificationFate, WaitingNotification, fate_of, retry_after_s
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise, applied, is_active
 from kaiser_alarm.domain.names import CalledOf
 from kaiser_alarm.domain.notification_texts import Language, Text, summary_of, text_of
@@ -35,7 +37,6 @@ from kaiser_alarm.domain.routing import (
     by_channel,
     due,
     reached,
-    retry_after_s,
     worth_now,
 )
 from kaiser_alarm.publish.channels import ChannelSender
@@ -45,7 +46,6 @@ from kaiser_alarm.store.sealing import Sealing, WrongKey
 
 log = structlog.get_logger()
 
-_MESSAGES_AT_ONCE = 200
 _AT_ONCE = 4
 _MINUTE = timedelta(minutes=1)
 NO_CHANNEL, DELIVERY_FAILED = "no_channel", "delivery_failed"
@@ -96,7 +96,7 @@ class Notifying:
         """
         await self._plan()
         async with self._pool.connection() as connection:
-            waiting = await notifications.waiting(connection, time_of(self._clock_ms()), _MESSAGES_AT_ONCE)
+            waiting = await notifications.waiting(connection, time_of(self._clock_ms()), _AT_ONCE)
         free = asyncio.Semaphore(_AT_ONCE)
         ended = await asyncio.gather(*(self._deliver(bundle, free) for bundle in waiting), return_exceptions=True)
         for result in ended:
@@ -115,8 +115,7 @@ class Notifying:
                 for one in due(alarm, self._zone(alarm), routes, now)
                 if alarm.source != one.channel_id or alarm.kind != DELIVERY_FAILED
             ]
-            fresh = await notifications.unknown(connection, {one.key for one in found})
-            new = [one for one in found if one.key in fresh]
+            new = await notifications.unknown(connection, found)
             flapping = {one.alarm.alarm_id for one in new if one.alarm.times > 1}
             at = time_of(now)
             lately = await notifications.recent_messages(connection, flapping, at - _MINUTE, at - self._again)
@@ -194,48 +193,64 @@ class Notifying:
         async with free:
             async with self._pool.connection() as connection:
                 sealed = await channels.encrypted_url(connection, bundle.channel_id)
-                notified = await alarms.read_several(connection, bundle.alarm_ids)
-            if sealed is None or not notified:
-                await self._end(bundle, "dropped", "the channel or the alarm is gone")
+                alarm_ids = [one.alarm_id for one in bundle.notifications]
+                found = {alarm.alarm_id: alarm for alarm in await alarms.read_several(connection, alarm_ids)}
+            if sealed is None:
+                await self._end([one.key for one in bundle.notifications], "dropped", "the channel is gone")
+                return
+            wanted = await self._still_wanted(bundle, found)
+            if not wanted:
                 return
             try:
                 url = self._sealing().open(sealed)
             except WrongKey as error:
                 failure: str | None = str(error)
             else:
-                failure = await self._sender.send(url, self._text(bundle, notified))
-        await self._note(bundle, failure)
+                failure = await self._sender.send(url, self._text(bundle, [found[one.alarm_id] for one in wanted]))
+        await self._note(bundle, [one.key for one in wanted], failure)
+
+    async def _still_wanted(self, bundle: Bundle, found: Mapping[str, Alarm]) -> list[WaitingNotification]:
+        """The notifications that are to be sent now; the others end here, or wait."""
+        now = self._clock_ms()
+        wanted: list[WaitingNotification] = []
+        ended: dict[NotificationFate, list[str]] = {}
+        for one in bundle.notifications:
+            fate = fate_of(one, found.get(one.alarm_id), bundle.tries, now)
+            if fate.state == "send":
+                wanted.append(one)
+            elif fate.state != "wait":
+                ended.setdefault(fate, []).append(one.key)
+        for fate, keys in ended.items():
+            await self._end(keys, fate.state, fate.reason)
+        return wanted
 
     def _text(self, bundle: Bundle, notified: Sequence[Alarm]) -> Text:
         if bundle.is_summary:
             return summary_of(notified, bundle.bundle, self._language, self._called_of)
         return text_of(notified[0], bundle.bundle, self._language, self._called_of)
 
-    async def _note(self, bundle: Bundle, failure: str | None) -> None:
+    async def _note(self, bundle: Bundle, keys: Sequence[str], failure: str | None) -> None:
         now = self._clock_ms()
         key = Key(DELIVERY_FAILED, bundle.channel_id)
         if failure is None:
-            await self._end(bundle, "sent", None)
+            async with self._pool.connection() as connection:
+                await notifications.end(connection, keys, "sent", time_of(now), None)
+                await channels.note_result(connection, bundle.channel_id, None, time_of(now))
+            metrics.NOTIFICATIONS.labels("sent").inc()
             await self._find(Clear(key, now))
             return
-        log.warning("notification_not_sent", channel=bundle.channel_id, tries=bundle.tries + 1, reason=failure)
-        metrics.NOTIFICATIONS.labels("failed_try").inc()
-        wait_s = retry_after_s(bundle.tries + 1)
-        if wait_s is None:
-            await self._end(bundle, "failed", failure)
-        else:
-            async with self._pool.connection() as connection:
-                until = time_of(now) + timedelta(seconds=wait_s)
-                await notifications.postpone(connection, bundle.bundle, until, failure)
-                await channels.note_result(connection, bundle.channel_id, failure, time_of(now))
+        tries = bundle.tries + 1
+        log.warning("notification_not_sent", channel=bundle.channel_id, tries=tries, reason=failure)
+        metrics.NOTIFICATIONS.labels("failed" if tries >= LATE_TRIES else "failed_try").inc()
+        async with self._pool.connection() as connection:
+            until = time_of(now) + timedelta(seconds=retry_after_s(tries))
+            await notifications.postpone(connection, keys, until, failure)
+            await channels.note_result(connection, bundle.channel_id, failure, time_of(now))
         await self._find(_failed(key, failure, now))
 
-    async def _end(self, bundle: Bundle, state: str, error: str | None) -> None:
-        now = time_of(self._clock_ms())
+    async def _end(self, keys: Collection[str], state: str, reason: str | None) -> None:
         async with self._pool.connection() as connection:
-            await notifications.end(connection, bundle.bundle, state, now, error)
-            if state != "dropped":
-                await channels.note_result(connection, bundle.channel_id, error, now)
+            await notifications.end(connection, keys, state, time_of(self._clock_ms()), reason)
         metrics.NOTIFICATIONS.labels(state).inc()
 
 

@@ -1,6 +1,6 @@
 """The SQL of notifications: stored under their keys before they are sent."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from kaiser_common.runtime.statements import equal, execute_many, fetch_all, fro
 from psycopg.rows import class_row
 from sqlalchemy import Select, literal, select, tuple_
 
+from kaiser_alarm.domain.delivery import WaitingNotification
 from kaiser_alarm.domain.routing import DueNotification, RecentMessages
 from kaiser_alarm.store import Connection
 from kaiser_alarm.store.tables import notifications
@@ -24,20 +25,29 @@ _ADD = insert_of(
 
 
 class Bundle(NamedTuple):
-    """The content of one message to a channel: notifications with their alarms."""
+    """The content of one message to a channel."""
 
     bundle: str
     channel_id: str
     is_summary: bool
     tries: int
-    keys: list[str]
-    alarm_ids: list[str]
+    notifications: list[WaitingNotification]
 
 
-async def unknown(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Which of these keys are not stored yet."""
-    cursor = await connection.execute("SELECT key FROM alarm.notifications WHERE key = ANY(%s)", (list(keys),))
-    return set(keys) - {key for (key,) in await cursor.fetchall()}
+async def unknown(connection: Connection, found: Sequence[DueNotification]) -> list[DueNotification]:
+    """Which of these notifications are not stored yet. An alarm that is over has none if the channel has any of the
+    same occurrence."""
+    keys = [one.key for one in found if not one.is_over]
+    cursor = await connection.execute("SELECT key FROM alarm.notifications WHERE key = ANY(%s)", (keys,))
+    known = {key for (key,) in await cursor.fetchall()}
+    over = list({one.alarm.alarm_id for one in found if one.is_over})
+    if over:
+        cursor = await connection.execute(
+            "SELECT DISTINCT regexp_replace(key, '-[^-]*$', '') FROM alarm.notifications WHERE alarm_id = ANY(%s)",
+            (over,),
+        )
+        known |= {occurrence for (occurrence,) in await cursor.fetchall()}
+    return [one for one in found if (one.occurrence if one.is_over else one.key) not in known]
 
 
 async def recent_messages(
@@ -85,36 +95,64 @@ async def add(
     await execute_many(connection, _ADD, added)
 
 
-async def waiting(connection: Connection, now: datetime, limit: int) -> list[Bundle]:
-    """The messages whose time has come, oldest first. Those of a disabled channel wait until it is enabled."""
+async def add_sent(connection: Connection, sent: Iterable[DueNotification], now: datetime) -> None:
+    """Store notifications that were sent without the table."""
+    keys = []
+    for one in sent:
+        await add(connection, [one], one.key, now, is_summary=False)
+        keys.append(one.key)
+    await end(connection, keys, "sent", now, None)
+
+
+async def waiting(connection: Connection, now: datetime, most_of_channel: int) -> list[Bundle]:
+    """The messages whose time has come, the oldest first and at most so many of a channel. Those of a disabled channel
+    wait until it is enabled, and notifications of a shelved alarm until its shelving ends."""
     cursor = await connection.execute(
         """
-        SELECT bundle, min(channel_id), bool_or(is_summary), max(tries), array_agg(key ORDER BY key),
-               array_agg(alarm_id ORDER BY key)
-        FROM alarm.notifications WHERE state = 'waiting' AND next_try_at <= %s
-          AND channel_id NOT IN (SELECT channel_id FROM alarm.channels WHERE NOT enabled)
-        GROUP BY bundle ORDER BY min(created_at), bundle LIMIT %s
+        SELECT bundle, channel_id, is_summary, tries, notifications FROM (
+            SELECT bundle, channel_id, bool_or(is_summary) AS is_summary, max(tries) AS tries,
+                   min(created_at) AS created_at,
+                   jsonb_agg(jsonb_build_array(key, alarm_id, EXISTS (
+                       SELECT FROM alarm.notifications AS later
+                       WHERE later.alarm_id = one.alarm_id AND later.channel_id = one.channel_id
+                         AND later.created_at > one.created_at
+                   ), EXISTS (
+                       SELECT FROM alarm.notifications AS told
+                       WHERE told.alarm_id = one.alarm_id AND told.channel_id = one.channel_id
+                         AND told.state = 'sent'
+                         AND regexp_replace(told.key, '-[^-]*$', '') = regexp_replace(one.key, '-[^-]*$', '')
+                   )) ORDER BY key) AS notifications,
+                   row_number() OVER (PARTITION BY channel_id ORDER BY min(created_at), bundle) AS place
+            FROM alarm.notifications AS one WHERE state = 'waiting' AND next_try_at <= %(now)s
+              AND channel_id NOT IN (SELECT channel_id FROM alarm.channels WHERE NOT enabled)
+              AND NOT EXISTS (SELECT FROM alarm.alarms AS shelved
+                              WHERE shelved.alarm_id = one.alarm_id AND shelved.shelved_until > %(now)s)
+            GROUP BY bundle, channel_id
+        ) AS messages WHERE place <= %(most)s ORDER BY created_at, bundle
         """,
-        (now, limit),
+        {"now": now, "most": most_of_channel},
     )
-    return [Bundle(*row) for row in await cursor.fetchall()]
+    return [
+        Bundle(bundle, channel_id, is_summary, tries, [WaitingNotification(*one) for one in found])
+        for bundle, channel_id, is_summary, tries, found in await cursor.fetchall()
+    ]
 
 
-async def end(connection: Connection, bundle: str, state: str, now: datetime, error: str | None) -> None:
-    """Note how a message ended."""
+async def end(connection: Connection, keys: Collection[str], state: str, now: datetime, error: str | None) -> None:
+    """Note how notifications ended; a dropped one was not tried."""
     await connection.execute(
-        "UPDATE alarm.notifications SET state = %s, tries = tries + 1, ended_at = %s, error = %s"
-        " WHERE bundle = %s AND state = 'waiting'",
-        (state, now, error, bundle),
+        "UPDATE alarm.notifications SET state = %s, tries = tries + %s, ended_at = %s, error = %s"
+        " WHERE key = ANY(%s) AND state = 'waiting'",
+        (state, int(state == "sent"), now, error, list(keys)),
     )
 
 
-async def postpone(connection: Connection, bundle: str, until: datetime, error: str) -> None:
-    """Try a message again later."""
+async def postpone(connection: Connection, keys: Collection[str], until: datetime, error: str) -> None:
+    """Try notifications again later."""
     await connection.execute(
         "UPDATE alarm.notifications SET tries = tries + 1, next_try_at = %s, error = %s"
-        " WHERE bundle = %s AND state = 'waiting'",
-        (until, error, bundle),
+        " WHERE key = ANY(%s) AND state = 'waiting'",
+        (until, error, list(keys)),
     )
 
 

@@ -13,6 +13,7 @@ from kaiser_common.contract.system_events import SystemEventName
 
 from kaiser_logic.domain.effects import Suppressed
 from kaiser_logic.domain.ends import RuleEnd
+from kaiser_logic.domain.rules import alarming
 from kaiser_logic.domain.state import Running
 
 
@@ -79,8 +80,11 @@ def event(done: Execution) -> Outgoing:
 
 
 def notification(rule: Rule, running: Running, path: str, message: str, severity: Severity, now_ms: int) -> Outgoing:
-    """The system_event of a notification."""
+    """The system_event of a notification; `further` distinguishes its alarm from those of the rule's others."""
     details = {"rule_id": rule.rule_id, "rule_name": rule.name, "execution_id": running.execution_id}
+    _, further = alarming(rule).get(path, (None, ""))
+    if further:
+        details["further"] = further
     return system_event(
         "rule_notification",
         message,

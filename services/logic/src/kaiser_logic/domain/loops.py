@@ -19,7 +19,6 @@ from kaiser_common.contract.schemas.api.rules import (
     Compound,
     Condition,
     Hysteresis,
-    Notification,
     OfSensor,
     SensorThreshold,
     Stale,
@@ -27,7 +26,7 @@ from kaiser_common.contract.schemas.api.rules import (
 
 from kaiser_logic.domain.conditions import compare, crossed
 from kaiser_logic.domain.readings import ACTUATOR, Place
-from kaiser_logic.domain.rules import flat
+from kaiser_logic.domain.rules import alarming, flat
 
 
 def find_loop(rule: Rule, others: Iterable[Rule]) -> list[str] | None:
@@ -78,8 +77,9 @@ def alarm_changes(rule: Rule) -> Iterator[AlarmChange]:
             yield AlarmChange(action.do, RULE_ALARM, action.name, action.severity)
             if action.clear_when_false:
                 yield AlarmChange("clear", RULE_ALARM, action.name, action.severity)
-        elif isinstance(action, Notification) and action.severity != "info":
-            yield AlarmChange("raise", "rule_notification", rule.rule_id, action.severity)
+    for notification, further in alarming(rule).values():
+        source = f"{rule.rule_id}/{further}" if further else rule.rule_id
+        yield AlarmChange("raise", "rule_notification", source, notification.severity)
 
 
 def sets_off(rule: Rule, other: Rule) -> bool:

@@ -10,6 +10,7 @@ from kaiser_common.contract.schemas.api.rules import (
     AlarmAction,
     AlarmCondition,
     Delay,
+    Notification,
     OfSensor,
     RuleSettings,
     Sequence,
@@ -148,6 +149,16 @@ def steps(rule: RuleSettings) -> Iterator[tuple[str, object]]:
 def flat(rule: RuleSettings) -> Iterator[object]:
     """A rule's actions, those of sequences in their place."""
     return (action for _, action in steps(rule))
+
+
+def alarming(rule: RuleSettings) -> Mapping[str, tuple[Notification, str]]:
+    """By its path, each notification that raises an alarm, and what distinguishes this from the alarms of the rule's
+    others: "" for the first, whose alarm is identified by the rule alone, else its path."""
+    found: dict[str, tuple[Notification, str]] = {}
+    for path, action in steps(rule):
+        if isinstance(action, Notification) and action.severity != "info":
+            found[path] = (action, path if found else "")
+    return found
 
 
 def prompt_actions(rule: RuleSettings) -> dict[str, Target]:
