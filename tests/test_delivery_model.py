@@ -180,7 +180,7 @@ class DeliveryModel(RuleBasedStateMachine):
         self.said: list[tuple[int, str, bytes]] = []
         self.repeated: set[int] = set()
         self.may_repeat: set[int] = set()
-        """Published or shown, and not yet acknowledged, when the window was over: they may be stored and shown again."""
+        """Published or shown, not yet acknowledged, when the window was over: they may be stored and shown again."""
         self.queued: dict[int, Incoming] = {}
         self.packets: dict[int, int] = {}
         self.acknowledged: set[int] = set()

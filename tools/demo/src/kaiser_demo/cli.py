@@ -46,7 +46,7 @@ def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
 
 
 def _send(arguments: argparse.Namespace, settings: StackSettings, say: mocks.Say) -> None:
-    """Send a reading and print whether it was stored or rejected; without a stack on these settings, that the broker has it."""
+    """Send a reading; print whether it was stored or rejected, or without a stack here, that the broker has it."""
     reading = send.SentReading(
         arguments.kaiser, arguments.esp, arguments.gpio, arguments.type, arguments.value, arguments.unit
     )
