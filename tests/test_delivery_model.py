@@ -83,7 +83,7 @@ class Consumer:
 
     @property
     def unsettled(self) -> list[Outgoing]:
-        """What was delivered, and will be delivered again."""
+        """The messages that were delivered and will be delivered again."""
         return [self._stream.messages[seq] for seq in self._again]
 
     @property
