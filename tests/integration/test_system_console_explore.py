@@ -438,4 +438,4 @@ def test_a_chart_of_six_sensors_keeps_them_and_says_so_until_one_is_removed(oper
     expect(note).to_have_count(0)
     fitting.filter(has_text="ds18b20 on gpio 10 ").click()
     expect(chosen).to_have_count(6)
-    expect(page).to_have_url(re.compile("".join(f".*{esp_id},{gpio}," for gpio in range(5, 11))))
+    expect(page).to_have_url(re.compile("".join(f".*{esp_id}%2C{gpio}%2C" for gpio in range(5, 11))))
