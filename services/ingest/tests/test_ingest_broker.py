@@ -165,8 +165,8 @@ async def test_ten_failures_in_a_row_open_the_breaker_and_it_never_gives_up(
     waits: list[float] = []
     real = backoff.wait_s
 
-    def no_wait(failures: int, jitter: float, since_attempt_s: float, floor_s: float) -> float:
-        waits.append(real(failures, 1.0, 0.0, floor_s))
+    def no_wait(failures: int, jitter: float, since_attempt_s: float, floor_s: float, longest_s: float) -> float:
+        waits.append(real(failures, 1.0, 0.0, floor_s, longest_s))
         return 0.0
 
     monkeypatch.setattr(backoff, "wait_s", no_wait)

@@ -29,23 +29,26 @@ BAD = Rejection(Code.MISSING_REQUIRED_FIELD, "raw is missing", "raw", "ESP_1", b
 
 
 @pytest.mark.parametrize(
-    ("failures", "jitter", "since", "floor", "expected"),
+    ("failures", "jitter", "since", "floor", "longest", "expected"),
     [
-        (1, 1.0, 0.0, 0.0, 1.0),
-        (1, 0.25, 0.0, 0.0, 0.25),
-        (4, 1.0, 0.0, 0.0, 8.0),
-        (9, 1.0, 0.0, 0.0, 60.0),
-        (9, 0.0, 0.0, 0.0, 0.0),
-        (1, 0.0, 1.5, 5.0, 3.5),
-        (1, 1.0, 9.0, 5.0, 1.0),
-        (10, 0.0, 12.0, 0.0, 48.0),
-        (500, 0.5, 70.0, 5.0, 0.0),
+        (1, 1.0, 0.0, 0.0, 60.0, 1.0),
+        (1, 0.25, 0.0, 0.0, 60.0, 0.25),
+        (4, 1.0, 0.0, 0.0, 60.0, 8.0),
+        (9, 1.0, 0.0, 0.0, 60.0, 60.0),
+        (9, 0.0, 0.0, 0.0, 60.0, 0.0),
+        (1, 0.0, 1.5, 5.0, 60.0, 3.5),
+        (1, 1.0, 9.0, 5.0, 60.0, 1.0),
+        (10, 0.0, 12.0, 0.0, 60.0, 48.0),
+        (500, 0.5, 70.0, 5.0, 60.0, 0.0),
+        (4, 0.5, 0.0, 0.0, 2.0, 1.0),
+        (10, 0.0, 0.5, 0.0, 2.0, 1.5),
+        (10, 0.0, 0.5, 5.0, 2.0, 4.5),
     ],
 )
 def test_the_wait_grows_with_failures_and_has_a_floor_while_flapping(
-    failures: int, jitter: float, since: float, floor: float, expected: float
+    failures: int, jitter: float, since: float, floor: float, longest: float, expected: float
 ) -> None:
-    assert backoff.wait_s(failures, jitter, since, floor) == expected
+    assert backoff.wait_s(failures, jitter, since, floor, longest) == expected
 
 
 def test_the_breaker_opens_at_the_tenth_failure() -> None:

@@ -71,6 +71,9 @@ class IngestSettings(CommonSettings):
     mqtt_flapping_s: float = Field(
         default=5.0, gt=0, description="Least time between two attempts while connections do not last."
     )
+    mqtt_retry_s: float = Field(
+        default=60.0, ge=1, le=60, description="Longest time between two attempts; after ten failures, between all."
+    )
     mqtt_switch_s: float = Field(
         default=30.0, gt=0, description="Time in which the broker of another profile must come up."
     )

@@ -124,7 +124,7 @@ class ConnectAttempts:
                 code=int(Code.CIRCUIT_OPEN),
                 broker=broker,
                 reason=self.last_error,
-                next="one try a minute",
+                next="at least one try a minute",
             )
             self._events.put(breaker_open(broker, self.last_error, self._source))
 
@@ -134,7 +134,7 @@ def breaker_open(broker: str, reason: str, source: str) -> SystemEvent:
     return system_event(
         "mqtt_breaker_open",
         "critical",
-        f"the MQTT broker {broker} cannot be used, one try a minute: {reason}",
+        f"the MQTT broker {broker} cannot be used, at least one try a minute: {reason}",
         code=Code.CIRCUIT_OPEN,
         source=source,
         broker=broker,

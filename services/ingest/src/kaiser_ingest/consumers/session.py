@@ -378,7 +378,8 @@ class MqttSession:
         if self.failures == 0 and not self._hurry.is_set():
             return
         floor_s = self._settings.mqtt_flapping_s if flapping else 0.0
-        wait_s = backoff.wait_s(self.failures, random.random(), time.monotonic() - started, floor_s)
+        since_s, longest_s = time.monotonic() - started, self._settings.mqtt_retry_s
+        wait_s = backoff.wait_s(self.failures, random.random(), since_s, floor_s, longest_s)
         if await set_within(self._hurry, wait_s):
             self._hurry.clear()
 

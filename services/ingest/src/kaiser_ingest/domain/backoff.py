@@ -1,7 +1,6 @@
 """When to connect again: exponential back-off with full jitter, a floor while flapping, a breaker; pure."""
 
 BASE_S = 1.0
-LONGEST_S = 60.0
 STABLE_AFTER_S = 10.0
 """A connection that lasted this long was a good one: its loss is a first failure."""
 BREAKER_FAILURES = 10
@@ -9,7 +8,7 @@ BREAKER_FAILURES = 10
 
 
 def breaker_is_open(failures: int) -> bool:
-    """True once connecting has failed ten times in a row: from then on there is one try a minute."""
+    """True once connecting has failed ten times in a row: from then on attempts are longest_s of `wait_s` apart."""
     return failures >= BREAKER_FAILURES
 
 
@@ -18,9 +17,12 @@ def failures_after_loss(failures: int, lasted_s: float) -> int:
     return 1 if lasted_s >= STABLE_AFTER_S else failures + 1
 
 
-def wait_s(failures: int, jitter: float, since_attempt_s: float, floor_s: float) -> float:
-    """Seconds to wait before the next attempt: jitter is uniform in 0…1; floor_s lies at least between attempts."""
+def wait_s(failures: int, jitter: float, since_attempt_s: float, floor_s: float, longest_s: float) -> float:
+    """Seconds to wait before the next attempt: jitter is uniform in 0…1; floor_s lies at least between attempts.
+
+    The back-off grows up to longest_s. Once the breaker is open, longest_s lies between the beginnings of two attempts.
+    """
     if breaker_is_open(failures):
-        return max(0.0, LONGEST_S - since_attempt_s)
-    longest: float = min(LONGEST_S, BASE_S * 2.0 ** max(0, failures - 1))
+        return max(0.0, max(longest_s, floor_s) - since_attempt_s)
+    longest: float = min(longest_s, BASE_S * 2.0 ** max(0, failures - 1))
     return max(longest * jitter, floor_s - since_attempt_s, 0.0)
