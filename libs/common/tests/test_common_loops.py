@@ -5,7 +5,7 @@ import asyncio
 import psycopg
 import pytest
 from kaiser_common.bus.connection import BusUnavailable
-from kaiser_common.runtime.loops import beside, every, unless_stopped, until_done, until_stopped
+from kaiser_common.runtime.loops import beside, each_of, every, unless_stopped, until_done, until_stopped
 from kaiser_common.runtime.service import Service
 from structlog.testing import capture_logs
 
@@ -124,3 +124,34 @@ async def test_a_task_is_waited_for_until_the_service_is_stopped():
     assert not await until_stopped(service, lasting)
     assert not lasting.done()
     lasting.cancel()
+
+
+async def test_a_step_is_done_with_many_things_beside_each_other_and_never_with_more_than_asked():
+    begun: list[int] = []
+    most = running = 0
+
+    async def step(number: int) -> None:
+        nonlocal most, running
+        begun.append(number)
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    await each_of(range(10), step, at_once=4)
+    assert (begun, most, running) == ([*range(10)], 4, 0)
+
+
+async def test_what_began_beside_a_failure_is_done_before_it_is_raised_and_nothing_begins_behind_it():
+    done: list[int] = []
+
+    async def step(number: int) -> None:
+        if number == 1:
+            raise BusUnavailable("gone")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        done.append(number)
+
+    with pytest.raises(BusUnavailable, match="gone"):
+        await each_of(range(8), step, at_once=4)
+    assert done == [0, 2, 3]

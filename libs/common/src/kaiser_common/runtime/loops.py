@@ -1,13 +1,13 @@
 """The loops that services share.
 
-They repeat a step at an interval or until it succeeds, run jobs while a block runs, wait for a task until the service
-is stopped, and work while this process holds the lease.
+They repeat a step at an interval or until it succeeds, do the same with many things at once, run jobs while a block
+runs, wait for a task until the service is stopped, and work while this process holds the lease.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
@@ -16,6 +16,8 @@ from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.verdicts import OUTAGES, reason_of
 
 log = structlog.get_logger()
+
+ItemT = TypeVar("ItemT")
 
 _RETRY_S = 5.0
 _AWAY: tuple[type[Exception], ...] = (*OUTAGES, OSError)
@@ -63,6 +65,19 @@ async def until_done(step: Callable[[], Awaitable[object]], postponed: str, *, r
             await asyncio.sleep(retry_s)
         else:
             return
+
+
+async def each_of(items: Sequence[ItemT], step: Callable[[ItemT], Awaitable[object]], *, at_once: int) -> None:
+    """Do a step with each of many things, `at_once` of them beside each other, in their order.
+
+    If one raises, so does this, once the others that began with it are done; those behind it are not begun.
+    """
+    for start in range(0, len(items), at_once):
+        part = items[start : start + at_once]
+        ended = await asyncio.gather(*(step(item) for item in part), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from kaiser_common.contract.schemas.api.actuators import NO_REASON, Emergency
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.loops import each_of
 
 from kaiser_actuator import metrics
 from kaiser_actuator.consumers.changes import apply, apply_refused, key_of_message
@@ -40,6 +41,8 @@ log = structlog.get_logger()
 
 CLEARED = "emergency_cleared"
 _REASON = 200
+_DEVICES_AT_ONCE = 16
+"""A whole fleet may stop at once, and each stop waits for NATS and the database four times."""
 
 
 class ActuatorMessages:
@@ -65,18 +68,21 @@ class ActuatorMessages:
         self._clock = clock
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
-        """Raise the stops of alerts, then process the messages in order; returns the unreadable ones. A device that
+        """Raise the stops of alerts, of many devices at once, then process the messages in order; returns the
+        unreadable ones. A device that
         accepts a configuration sets up its actuators again and forgets their stops, so the stops are sent again.
         """
         batch = decode(deliveries)
         for esp_id in sorted(batch.configured):
             await self._stops.send_again(esp_id, "configured")
+        alerts: dict[str, list[tuple[ActuatorAlert, int]]] = {}
         for message, sequence in batch.messages:
             if isinstance(message, Sent):
                 continue
             self._hear(message)
             if isinstance(message, ActuatorAlert) and message.alert_type in CRITICAL:
-                await self.on_alert(message, sequence)
+                alerts.setdefault(message.esp_id, []).append((message, sequence))
+        await each_of([*alerts.values()], self._on_alerts, at_once=_DEVICES_AT_ONCE)
         now = self._clock()
         async with self._pool.connection() as connection:
             step = await self._begin(connection, batch, now)
@@ -145,6 +151,10 @@ class ActuatorMessages:
             details={"error": answer.error, "actuators": len(pins), "note": why},
         )
         await self._bus.publish_batch([event])
+
+    async def _on_alerts(self, of_device: Sequence[tuple[ActuatorAlert, int]]) -> None:
+        for alert, sequence in of_device:
+            await self.on_alert(alert, sequence)
 
     async def on_alert(self, alert: ActuatorAlert, sequence: int) -> None:
         """A device stopped an actuator or everything on its own: it stays stopped until a person clears it. An alert

@@ -89,10 +89,11 @@ class LateStops:
         QoS 0 may lose it. A device with a stop in force is removed: that stop has its own clear. So is a device that
         stopped on its own since, after it was freed or sent the stop."""
         due = []
+        pressed = _pressed(board) if self._late else {}
         for late in [*self._late.values()]:
             if (
                 _is_held(board, late.esp_id)
-                or _stopped_again(board, late)
+                or pressed.get(late.esp_id, -1) >= late.presses_from
                 or now_ms >= late.sent_at + REFUSES_MS + CONFIRMS_MS
             ):
                 del self._late[late.esp_id]
@@ -106,10 +107,11 @@ def _is_held(board: Board, esp_id: str) -> bool:
     return EVERYTHING in board or esp_id in board
 
 
-def _stopped_again(board: Board, late: LateStop) -> bool:
-    return any(
-        held.stop.esp_id == late.esp_id
-        and held.stop.raised_by.startswith(BY_DEVICE)
-        and held.stop.raised_at >= late.presses_from
-        for held in board.values()
-    )
+def _pressed(board: Board) -> dict[str, int]:
+    """When each device that stopped on its own last did so, ms."""
+    found: dict[str, int] = {}
+    for held in board.values():
+        stop = held.stop
+        if stop.esp_id is not None and stop.raised_by.startswith(BY_DEVICE):
+            found[stop.esp_id] = max(stop.raised_at, found.get(stop.esp_id, 0))
+    return found

@@ -8,7 +8,7 @@ import structlog
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.loops import every
+from kaiser_common.runtime.loops import each_of, every
 
 from kaiser_actuator.domain.emergencies import EVERYTHING
 from kaiser_actuator.domain.emergency_core import (
@@ -86,15 +86,11 @@ class Clears:
     async def all_confirmed(self, said: Mapping[str, tuple[int, int]]) -> None:
         """As `confirmed`, for devices with their sequence and received_at; sixteen at once, because a whole fleet may
         confirm together. If one raises, so does this, once the others that began with it are done."""
-        devices = [*said.items()]
-        for start in range(0, len(devices), _CONFIRMED_AT_ONCE):
-            part = devices[start : start + _CONFIRMED_AT_ONCE]
-            ended = await asyncio.gather(
-                *(self.confirmed(esp_id, *when) for esp_id, when in part), return_exceptions=True
-            )
-            for error in ended:
-                if error is not None:
-                    raise error
+        await each_of(
+            [*said.items()],
+            lambda device: self.confirmed(device[0], *device[1]),
+            at_once=_CONFIRMED_AT_ONCE,
+        )
 
     async def confirmed(self, esp_id: str, sequence: int, received_at: int) -> None:
         """A device says that it took a clear: its stop ends, what else holds it is sent again.

@@ -81,7 +81,10 @@ class Stops(Mapping[str, Emergency]):
         self._own: dict[str, Held] = {}
         self._gone: dict[str, int] = {}
         """Our changes, until the mirror has them: values, and revisions that were deleted."""
+        self._board: dict[str, Held] = {}
         mirror.on_change(self._on_change)
+        for key in mirror:
+            self._look(key)
 
     def __getitem__(self, key: str) -> Emergency:
         held = self.held(key)
@@ -93,21 +96,31 @@ class Stops(Mapping[str, Emergency]):
         return iter(self.board())
 
     def __len__(self) -> int:
-        return len(self.board())
+        return len(self._board)
 
     def held(self, key: str) -> Held | None:
         """The bucket's value for a key, including our own changes that the mirror does not show yet."""
+        return self._board.get(key)
+
+    def board(self) -> Board:
+        """Everything in force now."""
+        return self._board.copy()
+
+    def _look(self, key: str) -> None:
+        """Bring the board up to date about a key. The whole of it would take milliseconds while a fleet answers."""
+        held = self._held(key)
+        if held is None:
+            self._board.pop(key, None)
+        else:
+            self._board[key] = held
+        metrics.EMERGENCIES.set(len(self))
+
+    def _held(self, key: str) -> Held | None:
         mirrored, own = self._mirror.get(key), self._own.get(key)
         held = own if mirrored is None or (own is not None and own.revision > mirrored.revision) else mirrored
         if held is not None and held.revision > self._gone.get(key, -1):
             return held
         return Held(self._raising[key], 0, 0) if key in self._raising else None
-
-    def board(self) -> Board:
-        """Everything in force."""
-        return {
-            key: held for key in {**self._mirror, **self._own, **self._raising} if (held := self.held(key)) is not None
-        }
 
     def heard(self, esp_id: str, gpio: int, kaiser_id: str, state: bool | None, *, in_stop: bool | None = None) -> None:
         """Note what a device says: its site, whether the actuator is on and in an emergency (None: not said)."""
@@ -150,6 +163,7 @@ class Stops(Mapping[str, Emergency]):
         started = time.perf_counter()
         key = key_of(stop.esp_id, stop.gpio)
         self._raising[key] = stop
+        self._look(key)
         is_told = False
         try:
             raised = await self._store(key, stop)
@@ -181,7 +195,7 @@ class Stops(Mapping[str, Emergency]):
                 return None
             if self._mirror.revision(change.key) <= change.expect:
                 self._gone[change.key] = change.expect
-            metrics.EMERGENCIES.set(len(self))
+            self._look(change.key)
             return before
         value = change.stop.model_dump_json().encode()
         if change.expect is None:
@@ -194,7 +208,7 @@ class Stops(Mapping[str, Emergency]):
         own = self._own.get(change.key)
         if self._mirror.revision(change.key) < revision and (own is None or own.revision < revision):
             self._own[change.key] = held
-        metrics.EMERGENCIES.set(len(self))
+        self._look(change.key)
         return held
 
     async def _store(self, key: str, stop: Emergency) -> Emergency:
@@ -272,8 +286,11 @@ class Stops(Mapping[str, Emergency]):
         """Notice that the bucket is another one, deleted and declared again: its numbers count on, and what this
         replica wrote into the old one is no longer in force by that. NatsError: ask again."""
         if await self._numbers.changed(self._bucket):
+            changed = {*self._own, *self._gone}
             self._own.clear()
             self._gone.clear()
+            for key in changed:
+                self._look(key)
             log.warning("emergencies_bucket_recreated")
 
     @property
@@ -300,7 +317,8 @@ class Stops(Mapping[str, Emergency]):
                 break
             await asyncio.sleep(_LAG_LOOK_S)
         board, read_up_to = self.board(), self.read_up_to
-        free = [esp_id for esp_id in esp_ids if not holds(board, esp_id)]
+        stopped = {each.stop.esp_id for each in board.values()}
+        free = [] if EVERYTHING in board else [esp_id for esp_id in esp_ids if esp_id not in stopped]
         await self._bus.publish_batch([self._clear(each, held, f"r{held.revision}", read_up_to) for each in free])
 
     def ended_by(self, held: Held, said_at: int) -> None:
@@ -381,6 +399,7 @@ class Stops(Mapping[str, Emergency]):
         """The bucket has a stop that was being raised."""
         if key in self._raising and self._raising[key].emergency_id == emergency_id:
             del self._raising[key]
+            self._look(key)
 
     def _on_change(self, key: str, held: Held | None) -> None:
         revision = self._mirror.revision(key)
@@ -396,4 +415,4 @@ class Stops(Mapping[str, Emergency]):
             del self._own[key]
         if key in self._gone and self._gone[key] < revision:
             del self._gone[key]
-        metrics.EMERGENCIES.set(len(self))
+        self._look(key)

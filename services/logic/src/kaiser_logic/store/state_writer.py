@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 
 import structlog
+from kaiser_common.runtime.loops import each_of
 
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.state import to_json
@@ -91,13 +92,7 @@ class StateWriter:
 
     async def save_changed(self) -> None:
         """Write every state that changed."""
-        changed = sorted(self._engine.changed)
-        for start in range(0, len(changed), _AT_ONCE):
-            part = changed[start : start + _AT_ONCE]
-            answers = await asyncio.gather(*(self.save(rule_id) for rule_id in part), return_exceptions=True)
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
+        await each_of(sorted(self._engine.changed), self.save, at_once=_AT_ONCE)
 
     async def finish(self) -> None:
         """Write the remaining states at a stop. NATS unavailable, or another process has written: the next start reads
