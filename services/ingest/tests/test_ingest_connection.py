@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from firmware_b import FirmwareB
 from kaiser_common.contract.subjects import INGEST_BUCKET
 from kaiser_common.contract.topics import filters
 from kaiser_stack.process import Child, Program
@@ -106,26 +108,57 @@ async def test_the_server_status_is_retained_online_offline_and_will(world: Any,
     await until(lambda: states(late) == [("offline", "unexpected_disconnect")])
 
 
+PUMP = 25
+CONFIG = {
+    "config_id": "c1",
+    "correlation_id": "c1",
+    "actuators": [{"gpio": PUMP, "actuator_type": "pump", "actuator_name": "Pump"}],
+}
+
+
 async def test_no_device_hears_that_the_server_is_offline_while_ingest_restarts(
-    world: Any, until: Callable[..., Any]
+    world_at: Callable[[Any], Any], mqtt_broker: Any, until: Callable[..., Any]
 ) -> None:
-    """Firmware B puts every actuator to its default at `offline`: neither a kill, a stop nor a takeover may say it."""
-    ingest = world.ingest(KAISER_MQTT_WILL_DELAY_S="60")
+    """Firmware B puts every actuator to its default at `offline`: neither a kill, a stop nor a takeover may say it,
+    under MQTT 5 with a delayed will, under 3.1.1 (NATS) without one."""
+    world = world_at(mqtt_broker)
+    ingest = world.ingest(KAISER_MQTT_WILL_DELAY_S="600")
     await until(ingest.connected)
-    watcher = await world.device()
-    await watcher.subscribe(f"kaiser/{world.site}/server/status")
-    await until(lambda: states(watcher) == [("online", None)])
-    ingest.kill()
-    ingest.start()
-    await until(lambda: states(watcher) == [("online", None)] * 2)
-    assert ingest.stop() == 0
-    ingest.start()
-    await until(lambda: states(watcher) == [("online", None)] * 3)
-    standby = world.ingest(KAISER_MQTT_WILL_DELAY_S="60")
-    await until(lambda: "standing_by" in standby.log())
-    ingest.kill()
-    await until(standby.connected)
-    await until(lambda: states(watcher) == [("online", None)] * 4)
+    server = await world.device()
+    esp_id = f"TEST_{secrets.token_hex(4).upper()}"
+    with FirmwareB(
+        (mqtt_broker.host, mqtt_broker.port), esp_id, world.site, interval_s=0.1, ack_timeout_s=3600.0
+    ) as device:
+
+        async def say(tail: str, body: dict[str, Any]) -> None:
+            await server.publish(0, device.board.topic(tail), json.dumps(body).encode())
+
+        def heard() -> list[str]:
+            return [each.body["status"] for each in device.board.heard if each.topic.endswith("/server/status")]
+
+        await until(lambda: heard() == ["online"])
+        await say("system/heartbeat/ack", {"status": "online", "handover_epoch": 1})
+        await until(lambda: device.registered)
+        await say("config", CONFIG)
+        await until(lambda: PUMP in device.board.flash.actuators)
+        pump = device.board.flash.actuators[PUMP]
+        await say(f"actuator/{PUMP}/command", {"command": "ON", "value": 1, "duration": 0})
+        await until(lambda: pump.on)
+
+        ingest.kill()
+        ingest.start()
+        await until(lambda: heard() == ["online"] * 2)
+        assert ingest.stop() == 0
+        ingest.start()
+        await until(lambda: heard() == ["online"] * 3)
+        standby = world.ingest(KAISER_MQTT_WILL_DELAY_S="600")
+        await until(lambda: "standing_by" in standby.log())
+        ingest.kill()
+        await until(lambda: heard() == ["online"] * 4)
+        assert pump.on, device.board.notes
+
+        await server.publish(0, f"kaiser/{world.site}/server/status", b'{"status":"offline","timestamp":0}')
+        await until(lambda: not pump.on, "the device goes by the status")
 
 
 async def test_the_will_is_held_back_for_thirty_seconds_unless_set_otherwise(

@@ -109,14 +109,25 @@ CONFIG = {
 
 
 @pytest.mark.parametrize(
-    ("host", "client_id"),
-    [("127.0.0.1", ""), ("127.0.0.1", "another"), ("localhost", "")],
-    ids=["one session", "two sessions", "another name of the broker"],
+    ("server_of", "host", "client_id"),
+    [
+        ("mosquitto", "127.0.0.1", ""),
+        ("mosquitto", "127.0.0.1", "another"),
+        ("mosquitto", "localhost", ""),
+        ("nats_mqtt", "127.0.0.1", ""),
+    ],
+    ids=["one session", "two sessions", "another name of the broker", "one session of MQTT 3.1.1"],
 )
 async def test_a_switch_on_one_broker_moves_no_pump_of_either_generation(
-    world: Any, until: Callable[..., Any], host: str, client_id: str
+    request: pytest.FixtureRequest,
+    world_at: Callable[[Any], Any],
+    until: Callable[..., Any],
+    server_of: str,
+    host: str,
+    client_id: str,
 ) -> None:
     """Both profiles name the broker of the devices: firmware B would put its pump to its default at `offline`."""
+    world = world_at(request.getfixturevalue(server_of))
     second = {"host": host, "port": world.broker.port, "client_id": client_id and f"{client_id}-{world.site}"}
     ingest = world.ingest(KAISER_MQTT_PROFILES=json.dumps({"second": second}), KAISER_MQTT_WILL_DELAY_S="600")
     await until(ingest.connected)

@@ -1,6 +1,7 @@
 """Keeps one MQTT session across all its connections: connects, serves, and connects again after a loss.
 
-Killed at any point: every message that it acknowledged is stored. The broker keeps the session and publishes the will.
+Killed at any point: every message that it acknowledged is stored. The broker keeps the session. Under MQTT 5 it
+publishes the will once its delay is over; under 3.1.1 there is none.
 """
 
 import asyncio
@@ -131,8 +132,9 @@ class MqttSession:
 
         will: under MQTT 5 the will stays in force. A standby, or this process once it is started again, has its delay
         to go on with the session before devices are informed that the server is offline: firmware B then puts every
-        actuator to its default. Under 3.1.1 devices are informed now. silent: another session on this broker follows
-        immediately. told: this broker is left for good.
+        actuator to its default. Under 3.1.1 a will has no delay, and devices are not informed: firmware B goes to its
+        safe state after 120 s without a heartbeat ack. silent: another session on this broker follows immediately.
+        told: this broker is left for good.
         """
         connection = self._current
         if connection is None or not self._up.is_set():
@@ -141,10 +143,9 @@ class MqttSession:
         connection.pause()
         drained = await self._pipeline.drained(DRAIN_S)
         connection.resume()  # the PUBACK of the status must be read; other messages that arrive are not acknowledged
-        keeps_will = manner == "will" and connection.mqtt5
-        if manner != "silent" and not keeps_will:
+        if manner == "told":
             await self._publish_offline(connection, reason)
-        await connection.disconnect(with_will=keeps_will)
+        await connection.disconnect(with_will=manner == "will" and connection.mqtt5)
         log.info("mqtt_disconnected", reason=reason, drained=drained)
 
     async def _publish_offline(self, connection: MqttConnection, reason: str) -> None:

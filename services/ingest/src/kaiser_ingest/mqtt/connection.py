@@ -51,7 +51,8 @@ class MqttConnection:
         on_messages: Callable[[list[Incoming]], None],
         clean: bool = False,
     ) -> None:
-        """clean: the broker forgets the session that it has, and keeps none behind the connection."""
+        """will: under MQTT 5 only. clean: the broker forgets the session that it has, and keeps none behind the
+        connection."""
         self._clean = clean
         self.mqtt5 = mqtt5
         self.generation = generation
@@ -228,19 +229,18 @@ class MqttConnection:
             keepalive=self._keepalive_s,
             timeout=CONNECT_TIMEOUT_S,
             tls_context=context,
-            will=aiomqtt.Will(
-                self._will.topic, self._will.payload, self._will.qos, self._will.retain, self._will_properties()
-            ),
+            will=self._delayed_will(),
             **options,
         )
 
-    def _will_properties(self) -> Properties | None:
-        """MQTT 5: the will waits, for a restart or a standby that goes on with the session moves no pump."""
+    def _delayed_will(self) -> aiomqtt.Will | None:
+        """The will, which waits: a restart, or a standby that goes on with the session, moves no pump. MQTT 3.1.1 has
+        no delay, so there is no will there."""
         if not self.mqtt5:
             return None
         properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
         properties.WillDelayInterval = self._will_delay_s
-        return properties
+        return aiomqtt.Will(self._will.topic, self._will.payload, self._will.qos, self._will.retain, properties)
 
 
 def _answered(code: int) -> asyncio.Future[int]:
