@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_common.contract.catalogue import COMMON_CODES, TOPIC_CODES, UPLINK, UPLINKS, UplinkRow
+from kaiser_common.contract.catalogue import (
+    COMMON_CODES,
+    DOWNLINKS,
+    TOPIC_CODES,
+    UPLINK,
+    UPLINKS,
+    DownlinkRow,
+    UplinkRow,
+)
 from kaiser_common.contract.errors import ERRORS, Code
 from kaiser_common.contract.topics import Kind, build
 from kaiser_deploy.device_docs import page
@@ -18,6 +26,16 @@ NOW = 1_767_225_700_000
 
 def test_the_page_is_what_the_code_says():
     assert (Path(__file__).parents[1] / "docs/devices.md").read_text() == page(), "run: make device-docs"
+
+
+@pytest.mark.parametrize("row", DOWNLINKS, ids=lambda row: row.kind.value)
+def test_each_field_that_a_device_is_sent_is_in_its_row(row: DownlinkRow):
+    """The payload of the row: the model's fields, those that may be left out with a question mark."""
+    tail = row.topic.removeprefix("kaiser/{k}/esp/{esp}/")
+    topic = row.topic if tail == row.topic else f"T/{tail}"
+    [line] = [each for each in page().splitlines() if each.startswith(f"| `{topic}` | {row.sender} |")]
+    fields = {name: field.is_required() for name, field in row.model.model_fields.items()}
+    assert line.split(" | ")[2].split() == [name if needed else f"{name}?" for name, needed in fields.items()]
 
 
 SAID = {row.kind: row for row in UPLINKS if row.becomes == "a message"}

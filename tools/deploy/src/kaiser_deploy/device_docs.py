@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def _said() -> list[str]:
         )
     lines += ["", "### Fields", "| model | fields |", "|---|---|"]
     models = {row.model.__name__: row.model for row in UPLINKS if row.becomes != "a count"}
-    lines += [f"| {name} | {_fields(model)} |" for name, model in models.items()]
+    lines += [f"| {name} | {_fields(model, _ADDED)} |" for name, model in models.items()]
     return lines
 
 
@@ -80,11 +80,14 @@ def _bounds() -> list[str]:
     return ["## Bounds", "| name | value |", "|---|---|", *rows]
 
 
-def _fields(model: type[BaseModel]) -> str:
+_ADDED = {"kaiser_id", "received_at", "device_ts", "clock", "replayed"}
+"""Fields that ingest adds to a device's message."""
+
+
+def _fields(model: type[BaseModel], left_out: Collection[str] = ()) -> str:
     schema: dict[str, Any] = model.model_json_schema(by_alias=False)
     needed = set(schema.get("required", ()))
-    skipped = {"kaiser_id", "received_at", "device_ts", "clock", "replayed"}
-    names = [name if name in needed else f"{name}?" for name in schema["properties"] if name not in skipped]
+    names = [name if name in needed else f"{name}?" for name in schema["properties"] if name not in left_out]
     return " ".join(names)
 
 
