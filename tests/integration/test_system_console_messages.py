@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from browser import Person
+from devices import now_ms
 from harness import ROOT, Message, Stack, reading, wait_until
 from holding import held, until_held
 from kaiser_factory_dialect.recordings import parse_file, parse_lines
@@ -50,7 +51,7 @@ def factory(make_stack: Callable[..., Stack]) -> Stack:
     picture = {"num": 7, "result": "PASSED", "data": f"data:image/png;base64,{base64.b64encode(png(40, 20)).decode()}"}
     stack.publish([Message("/j1/txt/1/i/quality_check", json.dumps(picture).encode()), state(1), state(2)])
     [esp_id] = stack.register(1)
-    stack.publish([reading(esp_id, 4, 1_800_000_000_000, 21.5)])
+    stack.publish([reading(esp_id, 4, now_ms(), 21.5)])
     with stack.sign_in() as rest:
 
         def there() -> bool:
