@@ -55,3 +55,18 @@ def test_nothing_runs_again_where_none_or_many_failed(project, capfd, failing, s
     run(project, "".join(f"def test_{number}(): assert {failing == 0}\n" for number in range(failing or 1)))
     assert again.main() == 1
     assert said in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "ended", "status"), [("true", "passed", 0), ("false", "FAILED", 1)])
+def test_ci_says_on_a_line_of_its_own_how_the_first_run_ended(command: str, ended: str, status: int):
+    """A run that is green because of the second one is told from a green first run."""
+    script = (Path(__file__).parents[1] / ".ci/run").read_text()
+    begin = script.index("first_run() {")
+    function = script[begin : script.index("\n}\n", begin) + 3]
+    done = subprocess.run(
+        ["bash", "-c", f"{function}first_run {command} x"], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.returncode) == (f"first run of {command} x: {ended}\n", status)
+    repeated = [line for line in script.splitlines() if line.endswith("make test-again")]
+    assert len(repeated) == 2
+    assert all(line.startswith("first_run make ") for line in repeated)
