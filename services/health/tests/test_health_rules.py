@@ -146,8 +146,8 @@ def test_a_command_that_the_firmware_does_not_know_is_refused(generation, comman
     ("generation", "hardware", "kind", "size", "fits"),
     [
         ("A", "ESP32_WROOM", Kind.CONFIG, 2041, True),
-        ("A", "ESP32_WROOM", Kind.CONFIG, 2049, False),
-        ("A", "XIAO_ESP32_C3", Kind.CONFIG, 1025, False),
+        ("A", "ESP32_WROOM", Kind.CONFIG, 2042, False),
+        ("A", "XIAO_ESP32_C3", Kind.CONFIG, 1018, False),
         ("B", "ESP32_WROOM", Kind.CONFIG, 4351, True),
         ("B", "ESP32_WROOM", Kind.CONFIG, 4352, False),
     ],

@@ -173,10 +173,10 @@ def test_a_payload_that_no_firmware_reads_is_refused(payload: str) -> None:
         (Kind.EMERGENCY, "B", 255),
         (Kind.SYSTEM_COMMAND, "A", 255),
         (Kind.BROADCAST_EMERGENCY, None, 255),
-        (Kind.CONFIG, "A", 2048),
-        (Kind.CONFIG, None, 2048),
+        (Kind.CONFIG, "A", 2041),
+        (Kind.CONFIG, None, 2041),
         (Kind.CONFIG, "B", 4351),
-        (Kind.ZONE_ASSIGN, "B", 2048),
+        (Kind.ZONE_ASSIGN, "B", 2041),
     ],
 )
 def test_what_the_device_would_drop_for_its_size_is_refused(kind: Kind, generation: str | None, most: int) -> None:

@@ -104,12 +104,21 @@ class UplinkRow:
     codes: tuple[Code, ...] = (Code.MISSING_REQUIRED_FIELD, Code.VALUE_OUT_OF_RANGE)
 
 
+_HEADER_BYTES = 7
+"""Of an MQTT header, which generation A counts among those of its buffer."""
+PACKET_BYTES = 2_048 - _HEADER_BYTES
+"""Most bytes of topic and payload that generation A takes."""
+XIAO_BYTES = 1_024 - _HEADER_BYTES
+"""The same of its XIAO boards."""
+_B_CONFIG_BYTES = 4_351
+
+
 @dataclass(frozen=True, slots=True)
 class DownlinkRow:
     """A message that Kaiser sends to devices at QoS 1, retained if it is server/status. sender: the service that makes
     it. lane: the kind of OUTBOX subject that it may come on, None if ingest makes it itself. a, b: what the firmware of
     each generation does with it. mocks_read: ingest hands it to mocks. most_bytes: of topic and payload, so that both
-    generations take it."""
+    generations take it (XIAO boards at most XIAO_BYTES); b_most_bytes: where B takes more."""
 
     kind: Kind
     topic: str
@@ -120,7 +129,8 @@ class DownlinkRow:
     b: str
     note: str = ""
     mocks_read: bool = True
-    most_bytes: int = 2_048
+    most_bytes: int = PACKET_BYTES
+    b_most_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,9 +489,10 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         device.DeviceConfig,
         "health",
         "setup",
-        "at most 2,041 bytes of topic and payload (XIAO 1,017); an empty list is an error",
-        "at most 4,351 bytes; requires correlation_id",
+        f"at most {PACKET_BYTES:,} bytes of topic and payload (XIAO {XIAO_BYTES:,}); an empty list is an error",
+        f"at most {_B_CONFIG_BYTES:,} bytes; requires correlation_id",
         note="defaults and empty lists are left out",
+        b_most_bytes=_B_CONFIG_BYTES,
     ),
     DownlinkRow(
         Kind.ZONE_ASSIGN,
@@ -622,6 +633,7 @@ BUS_MESSAGES: tuple[BusMessageRow, ...] = (
 """The other messages on the bus. Requests and replies are in `kaiser_common.contract.methods`."""
 
 UPLINK: Mapping[Kind, UplinkRow] = MappingProxyType({row.kind: row for row in UPLINKS})
+DOWNLINK: Mapping[Kind, DownlinkRow] = MappingProxyType({row.kind: row for row in DOWNLINKS})
 EVENT_MODELS: Mapping[str, type[BaseModel]] = MappingProxyType({row.name: row.model for row in EVENTS})
 BODIES: Mapping[Kind, type[BaseModel]] = MappingProxyType(
     {row.kind: row.model for row in UPLINKS if row.becomes == "a message" and row.bus_kind is None}

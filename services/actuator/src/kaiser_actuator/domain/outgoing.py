@@ -5,6 +5,7 @@ from typing import Literal
 
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.bus.events import to_event
+from kaiser_common.contract.catalogue import DOWNLINK
 from kaiser_common.contract.schemas import actuator as wire
 from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.schemas.event import (
@@ -27,8 +28,8 @@ from kaiser_actuator.domain.addresses import Address
 from kaiser_actuator.domain.commands import CommandRecord
 
 _EVERYBODY = "all"
-EMERGENCY_BYTES, COMMAND_BYTES = 255, 511
-"""Most bytes of topic and payload that every firmware takes of an emergency and of a command to an actuator."""
+_EMERGENCY_BYTES = min(DOWNLINK[kind].most_bytes for kind in (Kind.EMERGENCY, Kind.BROADCAST_EMERGENCY))
+_COMMAND_BYTES = DOWNLINK[Kind.ACTUATOR_COMMAND].most_bytes
 _REASON, _ISSUED_BY, _CORRELATION = 64, 64, 40
 """Most bytes of these texts in a message to a device."""
 _MOST_ESCAPED = 6
@@ -53,7 +54,7 @@ def command_message(command: CommandRecord) -> Outgoing:
     )
     message = OutboxMessage(
         topic=topic,
-        payload=_fitted(topic, body, COMMAND_BYTES, "issued_by"),
+        payload=_fitted(topic, body, _COMMAND_BYTES, "issued_by"),
         expires_at=ms_of(command.expires_at),
         receipt=receipt_subject(command.kaiser_id, command.esp_id, command.gpio, command.command_id),
     )
@@ -84,7 +85,7 @@ def off_message(
         issued_by=_within(stop.raised_by, _ISSUED_BY),
     )
     topic = build(Kind.ACTUATOR_COMMAND, address.kaiser_id, address.esp_id, gpio)
-    payload = _fitted(topic, body, COMMAND_BYTES, "issued_by")
+    payload = _fitted(topic, body, _COMMAND_BYTES, "issued_by")
     message = OutboxMessage(topic=topic, payload=payload, expires_at=now_ms + _STOP_EXPIRES_MS)
     names = (address.kaiser_id, address.esp_id)
     subject = urgent_subject(*names) if urgent else command_subject(*names, gpio)
@@ -111,7 +112,7 @@ def broadcast_message(stop: Emergency, now_ms: int, occasion: str, *, urgent: bo
     body = wire.BroadcastEmergency(reason=reason, issued_by=issued_by)
     message = OutboxMessage(
         topic=topic,
-        payload=_fitted(topic, body, EMERGENCY_BYTES, "reason", "issued_by"),
+        payload=_fitted(topic, body, _EMERGENCY_BYTES, "reason", "issued_by"),
         expires_at=now_ms + (_STOP_EXPIRES_MS if urgent else _BEHIND_EXPIRES_MS),
         number=stop.number,
     )
@@ -159,10 +160,10 @@ def _emergency(
 def _emergency_payload(topic: str, body: wire.EmergencyCommand) -> str:
     """The payload of a device's emergency. A stop is never refused for its size: the reason is cut, and where an empty
     one does not fit either, beside the longest ids and a long token, the correlation_id is left out."""
-    payload = _fitted(topic, body, EMERGENCY_BYTES, "reason")
-    if _size(topic, payload) <= EMERGENCY_BYTES:
+    payload = _fitted(topic, body, _EMERGENCY_BYTES, "reason")
+    if _size(topic, payload) <= _EMERGENCY_BYTES:
         return payload
-    return _fitted(topic, body.model_copy(update={"correlation_id": None}), EMERGENCY_BYTES, "reason")
+    return _fitted(topic, body.model_copy(update={"correlation_id": None}), _EMERGENCY_BYTES, "reason")
 
 
 def _fitted(topic: str, body: BaseModel, most_bytes: int, *texts: str) -> str:

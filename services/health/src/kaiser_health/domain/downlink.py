@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.catalogue import DOWNLINK, XIAO_BYTES
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.api.devices import SYSTEM_COMMANDS
 from kaiser_common.contract.schemas.device import DeviceConfig
@@ -14,12 +15,6 @@ Generation = Literal["A", "B"]
 
 SET_TOKEN = "set_emergency_token"
 SCAN = "onewire/scan"
-_HEADER = 7
-"""Bytes of an MQTT header, which generation A counts among those of its buffer."""
-_PACKET = 2048 - _HEADER
-_XIAO_PACKET = 1024 - _HEADER
-_B_CONFIG = 4351
-_COMMAND = 255
 
 
 def config_payload(config: DeviceConfig) -> dict[str, Any]:
@@ -69,11 +64,10 @@ def check_subzone(generation: Generation, action: str) -> None:
 
 def check_size(generation: Generation, hardware_type: str, kind: Kind, topic: str, payload: str) -> None:
     """RpcError 422 (5003) where topic and payload are larger than the device takes: it would drop them silently."""
-    most = _XIAO_PACKET if "XIAO" in hardware_type.upper() else _PACKET
-    if kind is Kind.SYSTEM_COMMAND:
-        most = _COMMAND
-    elif kind is Kind.CONFIG and generation == "B":
-        most = _B_CONFIG
+    row = DOWNLINK[kind]
+    most = min(row.most_bytes, XIAO_BYTES) if "XIAO" in hardware_type.upper() else row.most_bytes
+    if generation == "B" and row.b_most_bytes is not None:
+        most = row.b_most_bytes
     size = len(topic.encode()) + len(payload.encode())
     if size > most:
         text = f"{size} bytes, and the device takes at most {most}: send fewer items, or shorter names"

@@ -18,7 +18,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kaiser_common.contract.catalogue import DOWNLINKS
+from kaiser_common.contract.catalogue import DOWNLINK, DOWNLINKS
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.topics import (
@@ -31,11 +31,6 @@ from kaiser_common.contract.topics import (
     is_kaiser_id,
     parse,
 )
-
-MAX_BYTES = {row.kind: row.most_bytes for row in DOWNLINKS}
-"""Most bytes of topic and payload that both firmware generations take."""
-MAX_CONFIG_BYTES = {"A": 2_048, "B": 4_351}
-"""Of a configuration, by the device's generation."""
 
 _EVERYBODY = "all"
 _RECEIPT = "esp.actuator.sent"
@@ -229,6 +224,5 @@ def _no_number(text: str) -> Any:
 
 
 def _most_bytes(kind: Kind, generation: str | None) -> int:
-    if kind is Kind.CONFIG:
-        return MAX_CONFIG_BYTES.get(generation or "A", MAX_CONFIG_BYTES["A"])
-    return MAX_BYTES[kind]
+    row = DOWNLINK[kind]
+    return row.b_most_bytes or row.most_bytes if generation == "B" else row.most_bytes
