@@ -47,8 +47,10 @@ def _broker_or_skip(request: pytest.FixtureRequest, broker: str) -> None:
 def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack]:
     """A stack that many tests share: use devices of your own. `make test` gives all of them to one worker."""
     _broker_or_skip(request, request.param)
-    # on a busy machine a service that was killed is away longer than the usual ten seconds for an answer
+    # on a busy machine a service that was killed is away longer than the usual ten seconds for an answer, and than the
+    # thirty after which Mosquitto says that it is offline
     settings = {"KAISER_MQTT_BROKER": request.param, "KAISER_COMMAND_TIMEOUT_S": "25", "KAISER_COMPAT": "1"}
+    settings["KAISER_MQTT_WILL_DELAY_S"] = "600"
     stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}", **settings)
     try:
         yield stack.start()

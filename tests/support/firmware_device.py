@@ -156,6 +156,8 @@ class Board:
         self.said: list[tuple[str, str]] = []
         self.dropped: list[str] = []
         self.notes: list[str] = []
+        self.pins: list[tuple[int, bool]] = []
+        """Each actuator's pin as it was set, in order: (gpio, on)."""
         self.refused_pins: set[int] = set()
         """Pins that no driver can take, such as those of the flash memory."""
         self.stopped_at: float | None = None
@@ -316,6 +318,7 @@ class Board:
     # Pins
 
     def set_pin(self, actuator: Actuator, on: bool, pwm: int | None = None) -> None:
+        self.pins.append((actuator.gpio, on))
         actuator.on, actuator.pwm = on, (255 if on else 0) if pwm is None else pwm
 
     def carry_out(self, actuator: Actuator, command: str, value: float) -> bool:

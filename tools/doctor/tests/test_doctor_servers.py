@@ -128,6 +128,7 @@ async def test_natss_own_listener_is_known(nats_mqtt):
     findings = await broker.look(at(nats_mqtt))
     [warning] = [finding for finding in findings if finding.level is Light.YELLOW]
     assert "speaks MQTT 3.1.1, where a message has no expiry" in warning.text
+    assert "ingest has no will" in warning.text
     assert "clean session" in warning.fix
     assert "NATS's own listener: sessions and queues are JetStream's" in {finding.text for finding in findings}
 

@@ -63,7 +63,7 @@ class IngestSettings(CommonSettings):
         default=30,
         ge=0,
         le=3600,
-        description="Time in which ingest may come back before devices learn that the server is offline; MQTT 3.1.1: never.",
+        description="Time in which ingest may come back before devices hear that the server is offline (MQTT 5 only).",
     )
     mqtt_broker_statistics: bool = Field(
         default=True, description="Read from $SYS how many messages the broker dropped; off if it hangs up on that."

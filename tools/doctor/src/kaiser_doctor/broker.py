@@ -52,8 +52,9 @@ def of_statistics(seen: BrokerView) -> list[Finding]:
     """Findings from the broker's own figures under $SYS."""
     if not seen.mqtt5:
         text = (
-            "speaks MQTT 3.1.1, where a message has no expiry: a device that keeps its session and leaves without a"
-            " will gets a command however late"
+            "speaks MQTT 3.1.1, where a message has no expiry, and a will no delay: a device that keeps its session"
+            " and leaves without a will gets a command however late; ingest has no will, so no device is informed that"
+            " the server is offline (firmware B goes to its safe state 120 s after the last heartbeat ack)"
         )
         fix = "have devices connect with a clean session and a will, or use a broker with MQTT 5 (Mosquitto)"
         return [

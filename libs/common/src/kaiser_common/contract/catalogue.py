@@ -557,7 +557,7 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         None,
         "does not read it",
         "puts every actuator to its default at `offline`",
-        note="retained; the will has a delay of 30 s (MQTT 3.1.1: no will)",
+        note="retained; the will has a delay of 30 s (MQTT 3.1.1: no will, it stays `online` while ingest is away)",
         mocks_read=False,
     ),
 )
