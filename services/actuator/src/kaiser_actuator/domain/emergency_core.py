@@ -8,7 +8,7 @@ revision that it saw, so it fails if there was a press in between.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO
+from kaiser_common.contract.bounds import MAX_GPIO, WHOLE_DEVICE_GPIO
 from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import Clearing, Emergency
 
@@ -183,11 +183,8 @@ def holds(board: Board, esp_id: str) -> list[Held]:
     covers all, so of two such stops the one with the greater number is sent.
     """
     whole = [board[key] for key in (EVERYTHING, esp_id) if key in board]
-    pins = sorted(
-        (held for held in board.values() if held.stop.esp_id == esp_id and held.stop.gpio is not None),
-        key=lambda held: held.stop.gpio or 0,
-    )
-    return [*([max(whole, key=number_of)] if whole else []), *pins]
+    pins = (key_of(esp_id, gpio) for gpio in range(MAX_GPIO + 1))
+    return [*([max(whole, key=number_of)] if whole else []), *(board[key] for key in pins if key in board)]
 
 
 def number_of(held: Held) -> int:
