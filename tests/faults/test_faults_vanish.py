@@ -20,11 +20,13 @@ from freezing import PUMP, set_up
 from harness import Message, Stack, reading, wait_until
 from kaiser_common.bus import declare
 from kaiser_common.bus.connection import connect
-from kaiser_common.contract.subjects import BUCKETS, CONSUMERS, STREAMS
+from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.subjects import BUCKETS, CONSUMERS, INGEST_BUCKET, OUTBOX, STREAMS, urgent_subject
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_stack import mosquitto
 from machine import MACHINE, Machine, pick
 from mocks import Mocks
+from nats.js.errors import NoKeysError
 from websockets.sync.client import connect as connect_socket
 
 OBJECTS = (
@@ -245,3 +247,70 @@ def test_whatever_of_the_bus_vanishes_its_owner_goes_on_once_it_is_declared_agai
     for what, is_seen in site.seen().items():
         wait_until(is_seen, f"after {name} was deleted and declared again, {what}", BACK_WITHIN_S)
     assert site.stack.pids() == pids, "a process ended"
+
+
+@pytest.mark.in_short_form(site={"mosquitto"})
+def test_an_ingest_that_starts_again_after_its_bucket_vanished_has_its_profile_and_knows_the_stops(site: Site):
+    stack, rest = site.stack, site.rest
+    emergencies = site.device.board.topic("actuator/emergency")
+
+    def heard() -> list[str]:
+        return [each.body["command"] for each in list(site.device.board.heard) if each.topic == emergencies]
+
+    def switch(profile: str) -> None:
+        answer = rest.post("/api/v1/system/mqtt/profile", json={"profile": profile}, timeout=60.0)
+        assert answer.is_success, answer.text
+
+    before = len(heard())
+    answer = rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": site.esp_id})
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: "emergency_stop" in heard()[before:], "the device is stopped")
+    switch("mock")
+    asyncio.run(vanish(stack, "KV_ingest"))
+    wait_until(lambda: asyncio.run(keys(stack)) >= {"profile", "stops", "environment"}, "the bucket is filled")
+    pid = stack.pid("ingest")
+    stack.kill("ingest")
+    wait_until(lambda: stack.pid("ingest") != pid, "ingest is started again")
+
+    def active() -> bool:
+        status = rest.get("/api/v1/system/mqtt/profile")
+        return status.is_success and status.json()["active"] == "mock"
+
+    wait_until(active, "the profile that was switched to is active")
+    wait_until(site.everything_is_ready, "everything is ready")
+    switch("live")
+    before = len(heard())
+    asyncio.run(send_old_clear(stack, emergencies, site.esp_id))
+    assert "clear_emergency" not in heard()[before:], "a clear that is older than the stop was sent"
+    wait_until(
+        lambda: rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": site.esp_id}).status_code == 200,
+        "the stop ends",
+    )
+    wait_until(site.a_stop_holds_and_ends, "a stop holds and ends")
+
+
+async def keys(stack: Stack) -> set[str]:
+    """The keys of ingest's bucket."""
+    client = await nats.connect(stack.addresses["nats_url"])
+    try:
+        return {*await (await client.jetstream().key_value(INGEST_BUCKET.name)).keys()}
+    except NoKeysError:
+        return set()
+    finally:
+        await client.close()
+
+
+async def send_old_clear(stack: Stack, topic: str, esp_id: str) -> None:
+    """A clear with a number below that of every stop; wait until ingest has acknowledged it."""
+    client = await nats.connect(stack.addresses["nats_url"])
+    try:
+        jetstream = client.jetstream()
+        message = OutboxMessage(topic=topic, payload='{"command":"clear_emergency"}', number=0, clears=True)
+        subject = urgent_subject(topic.split("/")[1], esp_id)
+        await jetstream.publish(subject, message.model_dump_json().encode())
+        until = time.monotonic() + 120.0
+        while (await jetstream.stream_info(OUTBOX.name, subjects_filter=subject)).state.subjects:
+            assert time.monotonic() < until, "ingest has not taken the clear"
+            await asyncio.sleep(0.2)
+    finally:
+        await client.close()

@@ -13,7 +13,7 @@ from kaiser_common.bus.connection import connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.declare import apply
 from kaiser_common.contract.schemas.event import OutboxMessage
-from kaiser_common.contract.subjects import INGEST_OUTBOX, INGEST_URGENT, DurableConsumer
+from kaiser_common.contract.subjects import INGEST_BUCKET, INGEST_OUTBOX, INGEST_URGENT, DurableConsumer
 from kaiser_common.runtime.consume import DeadLetters, take
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
@@ -284,6 +284,42 @@ async def test_a_stop_is_never_given_up_and_holds_up_no_other(
     assert await world.stored("REJECTED") == []
 
 
+async def test_an_outbox_that_does_not_know_the_stored_stops_sends_stops_and_no_clear_and_stores_nothing(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    network, stops = CutOff(0), StopOrder()
+    stops.is_complete = False
+    async with connect(world.bus, "test") as bus, world.client() as client:
+        before = b'{"forgotten":0,"stops":{"ESP_A":7}}'
+        await SessionStore(bus).remember_stops(before)
+        consumer = Consumer(bus, INGEST_URGENT)
+        outbox = Outbox(
+            bus,
+            consumer,
+            network,  # type: ignore[arg-type]
+            SystemEvents(bus),
+            stops=stops,
+            kept=SessionStore(bus),
+            generation_of={}.get,
+            is_offline=lambda _: False,
+        )
+
+        async def publish() -> None:
+            async with consumer.open() as opened:
+                await take(opened, outbox.on_messages, DeadLetters(bus, Service("test"), CommonSettings()))
+
+        running = asyncio.create_task(publish())
+        clear, stop = [world.topic(esp_id, "actuator/emergency") for esp_id in ("MOCK_0001", "MOCK_0002")]
+        for esp_id, topic, command in (("MOCK_0001", clear, "clear_emergency"), ("MOCK_0002", stop, "emergency_stop")):
+            fields = {"payload": json.dumps({"command": command}), "number": 5, "clears": topic == clear}
+            await put(client, world, 0, topic=topic, subject=f"mqtt.urgent.{world.site}.{esp_id}", **fields)
+        await until(lambda: running.done() or _empty(client))
+        consumer.stop()
+        await running
+        assert network.sent == [stop]
+        assert await SessionStore(bus).stops() == before
+
+
 @pytest.mark.parametrize(
     ("spec", "subject", "topic", "payload"),
     [
@@ -481,6 +517,36 @@ async def test_no_clear_and_no_command_goes_out_behind_a_newer_stop_also_by_the_
     assert [heard[0], heard[1], heard[4]] == ["emergency_stop", "clear_emergency", "clear_emergency"]
     assert len(heard) == 5
     assert ingest.metric("kaiser_ingest_outbox_stopped_total") == 2
+
+
+async def test_an_ingest_that_cannot_read_the_stored_stops_sends_stops_and_no_clear_until_it_can(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/#")
+    fields = {"topic": world.topic(ESP, "actuator/emergency"), "subject": f"mqtt.urgent.{world.site}.{ESP}"}
+    stop, clear = '{"command":"emergency_stop"}', '{"command":"clear_emergency"}'
+    async with world.client() as client:
+        bucket = await client.jetstream().key_value(INGEST_BUCKET.name)
+        await bucket.put("stops", b"{}")
+        ingest = world.ingest()
+        await until(ingest.connected)
+        await put(client, world, 0, payload=clear, number=9, clears=True, **fields)
+        await put(client, world, 0, payload=stop, number=10, **fields)
+        await until(lambda: len(device.heard) >= 1)
+        await until(lambda: _empty(client))
+        assert (await bucket.get("stops")).value == b"{}"
+        await bucket.delete("stops")
+        await until(lambda: '"stops_read"' in ingest.log())
+        assert json.loads((await bucket.get("stops")).value or b"") == {"forgotten": 0, "stops": {ESP: 10}}
+        await put(client, world, 0, payload=clear, number=9, clears=True, **fields)
+        await put(client, world, 0, payload=clear, number=11, clears=True, **fields)
+        await until(lambda: len(device.heard) >= 2)
+        await until(lambda: _empty(client))
+    heard = [json.loads(payload)["command"] for _, payload in device.heard]
+    assert heard == ["emergency_stop", "clear_emergency"]
+    assert ingest.metric("kaiser_ingest_outbox_stopped_total") == 2
+    assert '"stops_unread"' in ingest.log()
 
 
 async def test_a_command_that_a_killed_ingest_had_taken_is_not_sent_behind_a_stop(

@@ -4,6 +4,8 @@ Killed in the middle: the next holder enters the environment again, and empties 
 this epoch.
 """
 
+from kaiser_common.bus.connection import BusUnavailable
+
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
 from kaiser_ingest.mqtt.connection import ConnectFailed
 from kaiser_ingest.mqtt.profiles import Profile
@@ -58,7 +60,7 @@ class EnvironmentEntry:
                 return False
             if kind != "live":
                 await self._environments.forget_topics(name)
-        except EnvironmentUnknown as error:
+        except (EnvironmentUnknown, BusUnavailable) as error:
             raise ConnectFailed(f"cannot enter the environment {name}: {error}") from error
         if profile.sandbox:
             await empty(profile, client_id, mqtt5=mqtt5)

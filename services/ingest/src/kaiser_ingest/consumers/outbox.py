@@ -130,7 +130,7 @@ class Outbox:
             metrics.BROKER_ROUND_TRIP.observe(time.monotonic() - started)
             metrics.OUTBOX_PUBLISHED.inc(len(done))
             await self._send_receipts(done)
-            if any(each.allowed.stops and each.message.number is not None for each in done):
+            if self._stops.is_complete and any(each.allowed.stops and each.message.number is not None for each in done):
                 await self._kept.remember_stops(self._stops.dump())
             await self._consumer.ack([each.delivery for each in done])
         if left:

@@ -139,7 +139,7 @@ class OutboxChecks:
         """Leave out clears and commands behind a newer stop, which may have been taken since they were."""
         stopped = [each for each in waiting if self.is_stopped(each)]
         metrics.OUTBOX_STOPPED.inc(len(stopped))
-        self._report(stopped, "mqtt_message_stopped", "was not sent: an emergency stop is newer")
+        self._report(stopped, "mqtt_message_stopped", "was not sent: an emergency stop is newer, or may be")
         return await self._without(waiting, stopped)
 
     async def _without_unreachable(self, waiting: list[WaitingMessage]) -> list[WaitingMessage]:

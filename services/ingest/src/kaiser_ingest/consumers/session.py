@@ -12,10 +12,12 @@ from contextlib import ExitStack
 from typing import Literal
 
 import structlog
+from kaiser_common.bus.connection import BusUnavailable
 from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.device import ServerStatus
 from kaiser_common.contract.topics import Kind, build
+from kaiser_common.runtime.loops import until_done
 
 from kaiser_ingest import metrics
 from kaiser_ingest.consumers.attempts import ConnectAttempts
@@ -73,6 +75,7 @@ class MqttSession:
         self._current: MqttConnection | None = None
         self._generation = 0
         self._paused = False
+        self._is_recalled = False
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
         self._may_connect = asyncio.Event()
@@ -108,10 +111,10 @@ class MqttSession:
         return self.profiles[self.active].client_id or f"kaiser-ingest-{self._settings.site}"
 
     async def run(self) -> None:
-        """Connect, and connect again, until cancelled."""
-        remembered = await self._kept.profile()
-        if remembered is not None and remembered in self.profiles:
-            self.active = remembered
+        """Connect, and connect again, until cancelled. Not before the profile that was switched to last is read: the
+        default may be another broker."""
+        self._is_recalled = False
+        await until_done(self._recall_profile, "session_state_unreadable")
         try:
             while True:
                 await self._may_connect.wait()
@@ -126,6 +129,21 @@ class MqttSession:
                 await self._wait(started, flapping)
         finally:
             self.abort()
+
+    async def _recall_profile(self) -> None:
+        try:
+            remembered = await self._kept.profile()
+        except BusUnavailable as error:
+            self._attempts.last_error = f"the profile that was switched to last is unknown: {error}"
+            raise
+        if remembered is not None and remembered in self.profiles:
+            self.active = remembered
+        self._is_recalled = True
+
+    def _check_recalled(self) -> None:
+        """Raises SwitchFailed while the active profile is not read: it would take the place of the one switched to."""
+        if not self._is_recalled:
+            raise SwitchFailed(self.last_error)
 
     async def leave(self, reason: str, manner: Literal["will", "silent", "told"] = "will") -> None:
         """Process all received messages, send DISCONNECT and wait for it.
@@ -164,9 +182,11 @@ class MqttSession:
             self._pipeline.forget(connection.generation)
 
     async def switch(self, name: str) -> None:
-        """Move to another profile. KeyError: no such profile. SwitchFailed: the old one is active again."""
+        """Move to another profile. KeyError: no such profile. SwitchFailed: the old one is active again, or not read
+        yet."""
         self.profiles[name]
         async with self._switching:
+            self._check_recalled()
             if name == self.active:
                 return
             old = self.active
@@ -198,6 +218,7 @@ class MqttSession:
         """Enter the environment of the active profile once more, as a new epoch. SwitchFailed: another one is active,
         or its broker does not come up; then it is entered once that does."""
         async with self._switching:
+            self._check_recalled()
             if name != self.active:
                 raise SwitchFailed(f"profile {self.active} is active")
             self._entry.begin_anew()
@@ -287,16 +308,18 @@ class MqttSession:
             on_messages=self.on_messages,
         )
         self._current = connection
-        known_filters = await self._kept.filters(name)
         with ExitStack() as undo:
             undo.callback(self._pipeline.forget, connection.generation)
             undo.callback(connection.abort)
             try:
+                known_filters = await self._kept.filters(name)
                 session_present = await connection.connect()
                 await self._subscribe(connection, name, known_filters)
                 await self._probe(connection)
             except ConnectionLost as error:
                 raise ConnectFailed(f"the connection was lost immediately: {error}") from error
+            except BusUnavailable as error:
+                raise ConnectFailed(f"the filters of the session are unknown: {error}") from error
             undo.pop_all()
         if name != self.active:
             await connection.disconnect()

@@ -6,6 +6,8 @@ the broker. Numbers survive restarts (`dump`, `load`): ingest stores them once t
 acknowledging the stop to NATS. Killed in between: the stop is delivered and written again, even if it was cleared
 meanwhile. If NATS does not store the numbers, that is logged and the stop is acknowledged nevertheless: a redelivered
 stop would undo a clear. Places need not be kept: actuator purges the commands of a stopped device from the stream.
+
+While what the last holder stored cannot be read, the order is incomplete: it forbids each clear, and is not stored.
 """
 
 import json
@@ -29,6 +31,8 @@ class StopOrder:
     def __init__(self) -> None:
         self._newest: dict[str, _Newest] = {}
         self._forgotten = 0
+        self.is_complete = True
+        """Whether what the last holder stored is known."""
 
     def note(self, esp_id: str, number: int | None, sequence: int) -> None:
         """A stop was taken: of a device, or of all (BROADCAST). `sequence` is its place in the OUTBOX stream."""
@@ -41,7 +45,10 @@ class StopOrder:
             self._forgotten = max(self._forgotten, self._newest.pop(oldest).number)
 
     def forbids_clear(self, esp_id: str, number: int | None) -> bool:
-        """True if a newer stop of the device or of all was taken. A clear without a number is of an older actuator."""
+        """True if a newer stop of the device or of all was taken, or may have been. A clear without a number is of an
+        older actuator."""
+        if not self.is_complete:
+            return True
         return number is not None and number < max(self._of(esp_id).number, self._of(BROADCAST).number, self._forgotten)
 
     def forbids_command(self, esp_id: str, sequence: int) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.lease import Lease
 from kaiser_common.contract.subjects import LEASE_BUCKET
@@ -14,13 +13,12 @@ from kaiser_common.runtime.service import Service
 
 from kaiser_ingest.consumers.receiver import Receiver
 from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.jobs.state import StateWatch
 from kaiser_ingest.jobs.topics import TopicsWatch
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.read_back import last_packs, last_rejections
 from kaiser_ingest.store.session_store import SessionStore
-
-log = structlog.get_logger()
 
 _OUTBOX_STOP_S = 2.0
 
@@ -43,7 +41,7 @@ class SessionHolder:
         register: Register,
     ) -> None:
         self._bus = bus
-        self._kept = kept
+        self._state = StateWatch(kept, receiver.environments)
         self._session = receiver.session
         self._pipeline = receiver.pipeline
         self._topics = None if receiver.dialect is None else TopicsWatch(bus, receiver.session.ask_retained_again)
@@ -68,9 +66,13 @@ class SessionHolder:
         self.is_holding = True
         broker = self._new_broker()
         try:
-            exits = self._register(broker, await self._stops())
+            stops = await self._state.stops()
+            exits = self._register(broker, stops)
             async with broker.serving(), asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(self._connect(), name="session")]
+                running = [
+                    tasks.create_task(self._connect(), name="session"),
+                    tasks.create_task(self._state.run(stops), name="state"),
+                ]
                 if self._topics is not None:
                     running.append(tasks.create_task(self._topics.run(), name="topics"))
                 try:
@@ -101,16 +103,6 @@ class SessionHolder:
         packs, rejections = await asyncio.gather(last_packs(self._bus, self._sites), last_rejections(self._bus))
         self._pipeline.hold(packs, rejections, lambda: self._lease.valid_until)
         await self._session.run()
-
-    async def _stops(self) -> StopOrder:
-        """The stops that went out, as the last holder of the lease stored them."""
-        stops = StopOrder()
-        stored = await self._kept.stops()
-        try:
-            stops.load(stored or b'{"forgotten":0,"stops":{}}')
-        except ValueError as error:
-            log.error("stops_unreadable", error=str(error))
-        return stops
 
     async def _leave(self, exits: Sequence[DurableSubscriber]) -> None:
         """Stop in order: nothing new to send, finish what was received, DISCONNECT."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import structlog
-from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.contract.schemas.factory import EnvironmentKind, FactoryEnvironment
 from kaiser_common.contract.subjects import INGEST_BUCKET, TOPICS
 from nats.errors import Error as NatsError
@@ -27,7 +27,8 @@ class Environments:
     """Reads and writes the key `environment` of the bucket `ingest`.
 
     The key is written by compare-and-set, so two processes never give one epoch to two environments. Killed between
-    the write and the connection: the next process finds the environment entered and connects to it.
+    the write and the connection: the next process finds the environment entered and connects to it. A bucket that was
+    deleted and declared again gets the environment that this process entered, with its epoch.
     """
 
     def __init__(self, bus: Bus, site: str = "", *, leads: bool = True) -> None:
@@ -82,6 +83,25 @@ class Environments:
         self.current = after
         log.warning("factory_replay_armed" if armed else "factory_replay_disarmed", env=after.env, epoch=after.epoch)
 
+    async def restore(self) -> None:
+        """Write the environment in force if the bucket has none. Raises BusUnavailable."""
+        current = self._entered_here()
+        if current is None:
+            return
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
+                await bucket.create(KEY, current.model_dump_json().encode())
+        except KeyWrongLastSequenceError:
+            return
+        except (NatsError, OSError, TimeoutError) as error:
+            raise BusUnavailable(f"the environment in force: {str(error) or type(error).__name__}") from error
+        log.warning("factory_environment_restored", env=current.env, epoch=current.epoch)
+
+    def _entered_here(self) -> FactoryEnvironment | None:
+        """The environment in force if this site entered it."""
+        return self.current if self.current is not None and self.current.site == self._site else None
+
     async def _try(self, env: str, kind: EnvironmentKind, broker: str, *, anew: bool) -> FactoryEnvironment | None:
         """None: another process was faster."""
         bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
@@ -89,14 +109,14 @@ class Environments:
         try:
             entry = await bucket.get(KEY)
         except KeyNotFoundError:
-            pass
+            before = self._entered_here()
         else:
             before, revision = _read(entry.value or b""), entry.revision or 0
         since = int(time.time() * 1000)
         if before is not None and not self._leads and before.site not in ("", self._site):
             return FactoryEnvironment(env=env, kind=kind, epoch=before.epoch, broker=broker, since=since)
         if before is not None and (before.env, before.kind, before.broker) == (env, kind, broker) and not anew:
-            if before.site == self._site:
+            if before.site == self._site and revision:
                 return before
             entered = before.model_copy(update={"site": self._site})
         else:
