@@ -50,7 +50,7 @@ class PastApi:
         if query.cursor:
             at, order_id = parse_cursor(query.cursor, int, str)
             before = (int(at), str(order_id))
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await reading.orders(connection, self._env(), query.state, before, query.limit, now_ms())
         more = len(found) == query.limit
         cursor = to_cursor(found[-1][0], found[-1][1].order_id) if more else None
@@ -58,7 +58,7 @@ class PastApi:
 
     async def timeline(self, request: FactoryOrderId, _: Caller) -> FactoryTimeline:
         """An order with its steps; 404 where it is not known."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await reading.timeline(connection, self._env(), request.order_id, now_ms())
         if found is None:
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no order {request.order_id}", "order_id")
@@ -67,7 +67,7 @@ class PastApi:
     async def workpiece(self, request: WorkpieceId, _: Caller) -> Workpiece:
         """A workpiece; 404 where nothing is known of it."""
         env = self._env()
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             orders = await reading.of_workpiece(connection, env, request.workpiece_id, now_ms())
             stock = await reading.stock_of_workpiece(connection, env, request.workpiece_id)
             checks = [
@@ -84,14 +84,14 @@ class PastApi:
 
     async def quality(self, query: QualityQuery, _: Caller) -> QualityPage:
         """A page of checks, newest first."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             items = await reading.quality(connection, self._env(), query.before, query.limit)
         more = len(items) == query.limit
         return QualityPage(items=items, next_cursor=str(items[-1].quality_id) if more else None)
 
     async def picture(self, request: QualityId, _: Caller) -> QualityPicture:
         """The picture of a check; 404 where none is kept."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await reading.picture(connection, self._env(), request.quality_id)
         if found is None:
             text = f"there is no picture of check {request.quality_id}: those of the last 200 are kept"
@@ -106,7 +106,7 @@ class PastApi:
         checkers = frozenset(s for s, machine in factory.machines.items() if type_of(factory, machine) == "AIQS")
         config = factory.config.durations if factory.config is not None else {}
         env, start, end = self._env(), time_of(query.from_ms), time_of(query.to_ms)
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             return figures(
                 start,
                 end,

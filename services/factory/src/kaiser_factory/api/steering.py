@@ -69,7 +69,7 @@ class SteeringApi:
 
     async def preview(self, request: SteerRequest, caller: Caller) -> SteerPlan:
         """The messages of a request, and the checks up to the first that fails. Nothing is sent or used up."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await self._plan(connection, request.request, caller)
         return SteerPlan(
             messages=[
@@ -116,7 +116,7 @@ class SteeringApi:
         if query.cursor:
             at, command_id = parse_cursor(query.cursor, int, str)
             before = (int(at), str(command_id))
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await store.page(
                 connection,
                 self._environment().env,
@@ -131,7 +131,7 @@ class SteeringApi:
 
     async def command(self, request: FactoryCommandId, _: Caller) -> FactoryCommandEntry:
         """One command; 404 where it is not known."""
-        async with self._pool.connection() as connection:
+        async with self._pool.reading() as connection:
             found = await store.read(connection, request.command_id)
         if found is None:
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no command {request.command_id}", "command_id")
