@@ -36,7 +36,7 @@ def rows(past: Past, *messages: tuple[str, Any], retained: bool = False) -> Rows
     """The rows of some messages, 1 s apart."""
     found = []
     for number, (topic, payload) in enumerate(messages):
-        verdict = read(Arrival(topic, json.dumps(payload).encode(), AT_MS + number * 1000, 1, retained), ())
+        verdict = read(Arrival(topic, json.dumps(payload).encode(), AT_MS + number * 1000, 1, retained), ("uagv",))
         assert isinstance(verdict, FactoryAccepted), verdict
         found.append(verdict.message)
     return rows_of("live", found, past)
@@ -102,3 +102,42 @@ def test_the_length_of_a_road_is_always_a_fraction_so_that_one_statement_takes_a
     lengths = [each[-1] for each in found if each[3] == "node" and each[-1] is not None]
     assert lengths
     assert {type(each) for each in lengths} == {float}
+
+
+def vehicle(*actions: tuple[str, str]) -> tuple[str, Any]:
+    """A state of a VDA 5050 vehicle, which lists every action of its order."""
+    listed = [{"actionId": one, "actionType": "pick", "actionStatus": state} for one, state in actions]
+    payload = {"serialNumber": "V1", "orderId": "o", "nodeStates": [], "edgeStates": [], "errors": []}
+    return "uagv/v2/acme/V1/state", payload | {"driving": False, "actionStates": listed}
+
+
+def reported(found: Rows) -> list[tuple[str, str]]:
+    return [(each[5], each[4]) for each in found.transitions if each[3] == "action"]
+
+
+def test_a_long_list_of_actions_that_each_state_repeats_makes_each_transition_once() -> None:
+    past, ids = Past(), [f"a{number}" for number in range(40)]
+    waiting = [(each, "WAITING") for each in ids]
+    assert reported(rows(past, *[vehicle(*waiting)] * 4)) == waiting
+    done: list[tuple[str, str]] = []
+    for number, each in enumerate(ids):
+        done.append((each, "FINISHED"))
+        assert reported(rows(past, *[vehicle(*done, *waiting[number + 1 :])] * 2)) == [(each, "FINISHED")]
+    assert reported(rows(past, *[vehicle(*done)] * 4)) == []
+
+
+def test_of_actions_that_are_no_longer_listed_the_last_eight_are_remembered() -> None:
+    past = Past()
+    for number in range(20):
+        rows(past, vehicle((f"a{number}", "FINISHED")))
+    assert reported(rows(past, vehicle(*[(f"a{number}", "FINISHED") for number in range(12, 20)]))) == []
+    assert reported(rows(past, vehicle(("a3", "FINISHED")))) == [("a3", "FINISHED")]
+
+
+def test_what_two_sources_list_of_one_machine_is_remembered_of_both() -> None:
+    past, ids = Past(), [f"a{number}" for number in range(12)]
+    listed = {"serialNumber": "S1", "actionStates": [{"id": each, "state": "RUNNING"} for each in ids]}
+    other = {"serialNumber": "S1", "actionState": {"id": "n", "state": "RUNNING"}}
+    said = [("module/v1/ff/S1/state", listed), ("module/v1/ff/NodeRed/S1/state", other)]
+    assert len(reported(rows(past, *said))) == 13
+    assert reported(rows(past, *said * 3)) == []

@@ -117,9 +117,8 @@ def _add_state(rows: Rows, message: MachineState, at: datetime, past: Past) -> N
     serial, agv = message.serial, message.kind.startswith("agv.")
     assert serial is not None
     past.factory.clocks.hear(message)
-    for action in (*message.actions, *(() if message.action is None else (message.action,))):
-        if not past.actions.is_new(serial, action):
-            continue
+    listed = (*message.actions, *(() if message.action is None else (message.action,)))
+    for action in past.actions.new_of(serial, message.source, listed):
         rows.transitions.append(
             (at, rows.env, serial, "action", action.state, action.id, action.command, action.result, None)
         )
