@@ -11,10 +11,20 @@ from kaiser_factory_dialect.subjects import token
 from pydantic import BaseModel
 
 from kaiser_factory import metrics
+from kaiser_factory.domain.live import Changes, FactoryState
 
 log = structlog.get_logger()
 
 _WITHIN_S = 2.0
+
+
+async def news(bus: Bus, live: FactoryState, changes: Changes, now: int) -> bool:
+    """Publish what changed in the live state. False: NATS did not take it in time; the next call publishes it again,
+    also one that is about something else."""
+    if await events(bus, live.news(changes, now)):
+        return True
+    live.lose(changes)
+    return False
 
 
 async def events(bus: Bus, found: Iterable[tuple[str, str | None, BaseModel]]) -> bool:

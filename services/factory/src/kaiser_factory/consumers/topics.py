@@ -51,9 +51,7 @@ class TopicsReader:
                 await self._take(live, delivery, changes, first=loading)
             if loading and (not batch or batch[-1].pending == 0):
                 loading = False
-                changes.all_serials = True
-                changes.orders.update(live.factory.orders)
-                changes.stores.update(live.factory.stock)
+                changes = Changes(orders=set(live.factory.orders), stores=set(live.factory.stock), all_serials=True)
                 log.info("factory_state_ready", env=self._environment.env, machines=len(live.factory.machines))
                 self._on_ready(live)
             if not loading:
@@ -88,8 +86,5 @@ class TopicsReader:
         return found
 
     async def _publish(self, live: FactoryState, changes: Changes) -> None:
-        now = now_ms()
-        if not await publish.events(self._bus, live.news(changes, now)):
-            live.forget_published()
-        elif changes.received_at:
+        if await publish.news(self._bus, live, changes, now_ms()) and changes.received_at:
             metrics.EVENT_SECONDS.observe(max(0, now_ms() - changes.received_at) / 1000)

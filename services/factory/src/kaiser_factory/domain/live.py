@@ -75,6 +75,8 @@ class FactoryState:
         """The TXTs that measure, at most 16: a device is registered for each."""
         self._interfaces = interfaces
         self._published: dict[str, _Published] = {}
+        self._lost_orders: set[str] = set()
+        self._lost_stores: set[str] = set()
 
     def take(self, arrival: Arrival, verdict: str, changes: Changes, *, first: bool = False) -> None:
         """Apply a message of TOPICS. first: it is the last value of its topic from before."""
@@ -128,7 +130,11 @@ class FactoryState:
         ]
 
     def news(self, changes: Changes, now: int) -> list[tuple[str, str, BaseModel]]:
-        """Events of what changed: type, key and data of each."""
+        """Events of what changed: type, key and data of each. Orders and stores whose last event was lost are added to
+        the changes."""
+        changes.orders |= self._lost_orders
+        changes.stores |= self._lost_stores
+        self._lost_orders, self._lost_stores = set(), set()
         events: list[tuple[str, str, BaseModel]] = []
         serials: Iterable[str] = self.factory.machines if changes.all_serials else changes.serials
         for serial in sorted(serials):
@@ -144,9 +150,12 @@ class FactoryState:
             events += [("factory_stock", one.hbw, one) for one in self.stores(now) if one.hbw in changes.stores]
         return events
 
-    def forget_published(self) -> None:
-        """Publish every row again: an event was lost, or a client may have missed it."""
+    def lose(self, changes: Changes) -> None:
+        """The events of these changes were lost: the next `news` has these orders and stores again, and each row with
+        the next `news` that is about it."""
         self._published.clear()
+        self._lost_orders |= changes.orders
+        self._lost_stores |= changes.stores
 
     def _changed(self, serial: str, now: int) -> FactoryModule | None:
         """The row of a module or AGV, if it is to be published."""
