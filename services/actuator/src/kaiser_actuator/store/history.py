@@ -52,11 +52,6 @@ async def add(connection: Connection, entries: Sequence[HistoryEntry]) -> int:
     return await copy_upsert(connection, "actuator.history", HistoryEntry._fields, entries) if entries else 0
 
 
-async def is_new(connection: Connection, entry: HistoryEntry) -> bool:
-    """Store an entry; False if it was there."""
-    return await add(connection, [entry]) == 1
-
-
 async def page(
     connection: Connection,
     esp_id: str,
