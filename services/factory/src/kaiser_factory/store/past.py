@@ -1,5 +1,7 @@
 """Loads the last actions, nodes, connections and orders from the tables before the service begins to store."""
 
+from datetime import UTC, datetime, timedelta
+
 import structlog
 from msgspec import ValidationError
 
@@ -8,6 +10,12 @@ from kaiser_factory.store import Connection
 
 log = structlog.get_logger()
 
+_SINCE = timedelta(days=7)
+_SERIALS = 10_000
+"""Of more serials than that, what the last ones repeat is stored once more."""
+_ACTIONS = 32
+"""Transitions of each serial: those of the last eight actions and more."""
+_CONNECTIONS = 32
 _ORDERS = 1000
 
 
@@ -21,37 +29,44 @@ async def load(connection: Connection, env: str) -> Past:
     return past
 
 
-async def _load_actions(connection: Connection, env: str, past: Past) -> None:
+async def _newest(connection: Connection, env: str, what: str, count: int) -> list[tuple[str, str, str]]:
+    """Serial, value and action id of the newest transitions of each serial in the last 7 days, oldest first.
+
+    The serials are found one after the other in the primary key, and of each only the newest rows are read: it takes
+    the same time however many rows there are.
+    """
     cursor = await connection.execute(
         """
-        SELECT serial, action_id, value FROM (
-            SELECT serial, action_id, value, time,
-                   row_number() OVER (PARTITION BY serial ORDER BY time DESC) AS place
-            FROM factory.transitions
-            WHERE env = %s AND what = 'action' AND time > now() - interval '7 days'
-        ) AS newest WHERE place <= 32 ORDER BY time
+        WITH RECURSIVE serials (place, serial) AS (
+            (SELECT 1, serial FROM factory.transitions WHERE env = %(env)s ORDER BY serial LIMIT 1)
+            UNION ALL
+            SELECT place + 1, (
+                SELECT later.serial FROM factory.transitions AS later
+                WHERE later.env = %(env)s AND later.serial > serials.serial ORDER BY later.serial LIMIT 1
+            ) FROM serials WHERE serial IS NOT NULL AND place < %(serials)s
+        )
+        SELECT serial, value, action_id FROM serials CROSS JOIN LATERAL (
+            SELECT value, action_id, time FROM factory.transitions AS one
+            WHERE env = %(env)s AND one.serial = serials.serial AND what = %(what)s AND time > %(since)s
+            ORDER BY time DESC LIMIT %(count)s
+        ) AS newest ORDER BY time
         """,
-        (env,),
+        {"env": env, "what": what, "count": count, "serials": _SERIALS, "since": datetime.now(UTC) - _SINCE},
     )
-    async for serial, action_id, value in cursor:
-        past.actions.recall(serial, action_id, value)
+    return await cursor.fetchall()
+
+
+async def _load_actions(connection: Connection, env: str, past: Past) -> None:
+    for serial, state, action_id in await _newest(connection, env, "action", _ACTIONS):
+        past.actions.recall(serial, action_id, state)
 
 
 async def _load_places(connection: Connection, env: str, past: Past) -> None:
     """The last node of each AGV, and the last word of each source about a connection."""
-    cursor = await connection.execute(
-        """
-        SELECT DISTINCT ON (serial, what, action_id) serial, what, value, action_id FROM factory.transitions
-        WHERE env = %s AND what IN ('node', 'connection') AND time > now() - interval '7 days'
-        ORDER BY serial, what, action_id, time DESC
-        """,
-        (env,),
-    )
-    async for serial, what, value, source in cursor:
-        if what == "node":
-            past.nodes[serial] = value
-        else:
-            past.connections[serial, source] = value
+    for serial, node, _ in await _newest(connection, env, "node", 1):
+        past.nodes[serial] = node
+    for serial, word, source in await _newest(connection, env, "connection", _CONNECTIONS):
+        past.connections[serial, source] = word
 
 
 async def _load_orders(connection: Connection, env: str, past: Past) -> None:
