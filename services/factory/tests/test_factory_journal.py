@@ -14,7 +14,7 @@ from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryRe
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
-from kaiser_factory.consumers.journal import STEP_WITHIN_MS, Journal
+from kaiser_factory.consumers.journal import LATE_WITHIN_MS, STEP_WITHIN_MS, Journal
 from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.store import commands
 from kaiser_factory.store.commands import Command, JournalStale
@@ -159,6 +159,19 @@ async def test_while_messages_wait_time_goes_as_far_as_they_were_stored(
             await store.on_messages([delivered(state("RUNNING", began + after_ms))])
             await store.expire(lambda: position(BEHIND))
             assert stored("pick")[0] == expected
+
+
+@pytest.mark.parametrize(("after_ms", "is_noted"), [(LATE_WITHIN_MS, True), (LATE_WITHIN_MS + 60_001, False)])
+async def test_a_late_finish_is_noted_within_an_hour(
+    bus_settings: CommonSettings, database: str, stored, after_ms: int, is_noted: bool
+) -> None:
+    began = now_ms() - 2 * LATE_WITHIN_MS
+    async with at_work(bus_settings, database, pick(began)) as store:
+        await store.expire(lambda: position(THE_END))
+        ended = stored("pick")
+        assert ended[0] == "timed_out"
+        await store.on_messages([delivered(state("FINISHED", began + after_ms))])
+        assert (stored("pick") != ended) is is_noted
 
 
 async def test_time_and_a_message_do_not_decide_on_the_same_command_at_once(

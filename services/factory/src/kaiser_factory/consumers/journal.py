@@ -5,7 +5,7 @@ table is read again, and the messages that were not acknowledged lead to the sam
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -28,6 +28,7 @@ from kaiser_factory_dialect.subjects import outbox_subject
 from msgspec.structs import replace as replace_fields
 
 from kaiser_factory import metrics, publish
+from kaiser_factory.domain.command_index import CommandIndex
 from kaiser_factory.store import Connection
 from kaiser_factory.store import commands as store
 from kaiser_factory.store.commands import Command
@@ -36,6 +37,8 @@ from kaiser_factory.store.entries import entry_of
 log = structlog.get_logger()
 
 _LATE_KEPT = 500
+LATE_WITHIN_MS = 3_600_000
+"""A finish that comes later than this after the command's end is not noted any more."""
 _ORDERS = frozenset({"module.order", "agv.order"})
 STEP_WITHIN_MS = 60_000
 """A step follows the one before within this time or never: after a longer outage no person expects a machine to
@@ -52,12 +55,14 @@ class Journal:
         self.environment = environment
         self._open: dict[str, Command] = {}
         self._late: dict[str, Command] = {}
+        self._index = CommandIndex()
+        """Of the open and the late ones."""
         self._waiting: dict[str, list[Command]] = {}
 
     async def load(self, connection: Connection) -> list[Command]:
         """Load the open commands. Those of another environment or epoch are abandoned; they are returned, to be
         published after the commit. A command that nothing answers has ended with "sent", and stays unchanged."""
-        self._open, self._late, self._waiting = {}, {}, {}
+        self._open, self._late, self._waiting, self._index = {}, {}, {}, CommandIndex()
         left: list[Command] = []
         now = now_ms()
         for command in await store.open_ones(connection):
@@ -68,7 +73,7 @@ class Journal:
             elif command.entry is None:
                 self._waiting.setdefault(command.sequence_id or "", []).append(command)
             else:
-                self._open[command.command_id] = command
+                self._follow(command)
         await store.move(connection, left)
         return left
 
@@ -88,29 +93,50 @@ class Journal:
             if command.entry is None:
                 self._waiting.setdefault(command.sequence_id or "", []).append(command)
             else:
-                self._open[command.command_id] = command
+                self._follow(command)
+
+    def _follow(self, command: Command) -> None:
+        self._open[command.command_id] = command
+        self._index.add(command.command_id, command.command)
 
     def settled(
         self, messages: Sequence[FactoryMessage], receipts: Sequence[tuple[str, FactoryReceipt]], now: int | None
     ) -> list[Command]:
         """The commands that messages and receipts, and the time `now`, move; nothing is changed yet."""
-        entries = {one.command_id: _of(one) for one in (*self._open.values(), *self._late.values())}
+        entries: dict[str, JournalEntry] = {}
         for command_id, receipt in receipts:
-            if (entry := entries.get(command_id)) is not None:
-                entries[command_id] = _by_receipt(entry, receipt)
+            if command_id in self._open or command_id in self._late:
+                entries[command_id] = _by_receipt(self._entry(command_id, entries), receipt)
         for message in messages:
-            fresh = [each for each in entries if entries[each].queued_at <= message.ts]
-            settled = settle_all([entries[each] for each in fresh], message)
-            ordered = sorted(fresh, key=lambda each: entries[each].queued_at)
-            entries.update(zip(ordered, settled, strict=True))
+            about = [(each, self._entry(each, entries)) for each in self._index.about(message)]
+            fresh = sorted(
+                ((each, entry) for each, entry in about if _is_in_time(entry, message.ts)),
+                key=lambda one: one[1].queued_at,
+            )
+            settled = settle_all([entry for _, entry in fresh], message)
+            entries.update((each, after) for (each, _), after in zip(fresh, settled, strict=True))
         if now is not None:
-            entries = {each: expire(entry, now) for each, entry in entries.items()}
+            entries.update((each, expire(self._entry(each, entries), now)) for each in self._open)
         moved: list[Command] = []
         for command_id, entry in entries.items():
             before = self._open.get(command_id) or self._late[command_id]
             if entry is not _of(before) and entry != before.entry:
                 moved.append(before.moved(entry))
         return moved + self._following(moved)
+
+    def _entry(self, command_id: str, entries: Mapping[str, JournalEntry]) -> JournalEntry:
+        """How a command stands after what was settled already."""
+        found = entries.get(command_id)
+        return found if found is not None else _of(self._open.get(command_id) or self._late[command_id])
+
+    def forget_late(self, now: int) -> None:
+        """Drop the commands that ended so long before the time `now` that a late finish is not noted any more."""
+        for command_id in [each for each, one in self._late.items() if now - _of(one).at > LATE_WITHIN_MS]:
+            self._drop_late(command_id)
+
+    def _drop_late(self, command_id: str) -> None:
+        del self._late[command_id]
+        self._index.remove(command_id)
 
     def _following(self, moved: Sequence[Command]) -> list[Command]:
         """The steps of sequences that go now, and those that never will: the one before did not finish, or that became
@@ -135,6 +161,7 @@ class Journal:
         for command in (each.kept() for each in moved):
             self._open.pop(command.command_id, None)
             self._late.pop(command.command_id, None)
+            self._index.remove(command.command_id)
             steps = self._waiting.get(command.sequence_id or "", [])
             was_waiting = any(each.command_id == command.command_id for each in steps)
             if was_waiting:
@@ -144,15 +171,16 @@ class Journal:
             if command.entry is None:
                 metrics.COMMAND_ENDS.labels("abandoned").inc()
             elif is_open(command.entry):
-                self._open[command.command_id] = command
+                self._follow(command)
                 if was_waiting:
                     due.append(command)
             else:
                 metrics.COMMAND_ENDS.labels(command.entry.state).inc()
                 if command.entry.state in _MAY_BE_LATE and not command.entry.late:
                     self._late[command.command_id] = command
+                    self._index.add(command.command_id, command.command)
                     while len(self._late) > _LATE_KEPT:
-                        del self._late[next(iter(self._late))]
+                        self._drop_late(next(iter(self._late)))
         await self.publish(moved)
         await self.send(due)
 
@@ -185,6 +213,11 @@ class Journal:
 def _of(command: Command) -> JournalEntry:
     assert command.entry is not None
     return command.entry
+
+
+def _is_in_time(entry: JournalEntry, ts: int) -> bool:
+    """Whether a message of that time can be about the command: it is no older, nor much later than its end."""
+    return entry.queued_at <= ts and (is_open(entry) or ts - entry.at <= LATE_WITHIN_MS)
 
 
 def _by_receipt(entry: JournalEntry, receipt: FactoryReceipt) -> JournalEntry:

@@ -73,6 +73,8 @@ class MessageStore:
         async with self._turn:
             rows = await self._settle(messages, settling, receipts)
             self._heard_to = max((each.ts for each in settling), default=self._heard_to)
+            if self._heard_to is not None:
+                self._journal.forget_late(self._heard_to)
         for each in rows:
             _count(each)
         return unreadable
