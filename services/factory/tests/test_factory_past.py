@@ -1,4 +1,4 @@
-"""What the store reads of a filled table before it begins, on a real database."""
+"""The rows of a filled table that the store reads before it begins, on a real database."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
