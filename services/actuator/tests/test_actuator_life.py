@@ -604,6 +604,9 @@ async def test_a_device_that_took_a_configuration_is_sent_its_stop_again(life):
     assert await life.emergencies() == ["emergency_stop"]
     assert await life.say(answer()) == []
     assert await life.emergencies() == ["emergency_stop"] * 2
+    life.wait(2)
+    await life.look()
+    assert await life.emergencies() == ["emergency_stop"] * 3, "once more, in case that one is lost"
 
 
 async def test_a_stop_of_everything_goes_to_all_by_broadcast_and_a_narrower_one_stays_behind_it(life):
@@ -1186,6 +1189,26 @@ async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_s
     assert (await life.emergencies())[-1] == "emergency_stop", "the device may have taken the clear all the same"
     assert [event["event"] for event in await life.events("system_event")][-1] == "emergency_not_cleared"
     assert await refusal(life.send("ON")) == (423, 5411)
+
+
+async def test_a_stop_whose_clear_was_given_up_is_sent_once_more_after_two_seconds(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    for seconds in (5, 15):
+        life.wait(seconds)
+        await life.look()
+    before = await life.emergencies()
+    assert before[-1] == "emergency_stop"
+    life.wait(1.9)
+    await life.look()
+    assert await life.emergencies() == before
+    life.wait(0.1)
+    await life.look()
+    assert await life.emergencies() == [*before, "emergency_stop"]
+    life.wait(5)
+    await life.look()
+    assert await life.emergencies() == [*before, "emergency_stop"], "twice in all"
 
 
 async def test_a_clear_whose_confirmation_came_in_time_and_is_unread_is_not_given_up(life):

@@ -43,6 +43,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 DEVICES = ("ESP_A", "ESP_B", "ESP_C")
 REFUSES_MS = 5_000
+SUBSCRIBED_AFTER_MS = 2_000
 ACK_WAIT_MS = int(INGEST_URGENT.ack_wait_s * 1000)
 TARGETS = st.sampled_from(((None, None), (None, None), ("ESP_A", None), ("ESP_B", None), ("ESP_A", 5)))
 ADA, BOB = Caller(user="ada", role="operator"), Caller(user="bob", role="operator")
@@ -220,7 +221,12 @@ class World:
         self.redelivered: list[tuple[int, dict]] = []
         """The messages that a killed ingest had not acknowledged, each with the time at which the next one gets it."""
         self.on_way: dict[str, list[str]] = {each: [] for each in DEVICES}
+        self.lost: set[tuple[str, str]] = set()
+        """The device and command of a message that was lost, until the device hears that command: each is sent twice at
+        least, and one of the two arrives."""
         self.online = dict.fromkeys(DEVICES, True)
+        self.unsure: set[str] = set()
+        """Devices of which one copy of a stop was lost and the other was too late."""
         self.stopped_at: dict[str, int | None] = dict.fromkeys(DEVICES)
         self.last: dict[str, str] = dict.fromkeys(DEVICES, "nothing")
         """The last emergency message on the device's own topic or the broadcast, refused or not."""
@@ -302,7 +308,9 @@ class World:
             self.written = [*self.written[-2:], (message, dict(self.newest_stop))]
         whom = "all" if message["topic"].startswith("kaiser/broadcast") else message["topic"].split("/")[3]
         if message["expires_at"] <= self.now:
-            self.missed(*(DEVICES if whom == "all" else (whom,)))
+            concerned = DEVICES if whom == "all" else (whom,)
+            self.missed(*concerned)
+            self.unsure |= {each for each in concerned if (each, "emergency_stop") in self.lost}
             return
         number = message["number"]
         if message["clears"]:
@@ -324,11 +332,18 @@ class World:
             self.redelivered += [(self.now + ACK_WAIT_MS, message) for message, _ in again]
         self.written = []
 
+    def lose(self, esp_id: str) -> None:
+        """The next message to a device is lost, unless the last one of its kind was: QoS 0, on a bad line."""
+        if self.on_way[esp_id] and (esp_id, self.on_way[esp_id][0]) not in self.lost:
+            self.lost.add((esp_id, self.on_way[esp_id].pop(0)))
+            self.missed(esp_id)
+
     def hear(self, esp_id: str) -> None:
         """The device takes the next message."""
         if not self.on_way[esp_id]:
             return
         command = self.last[esp_id] = self.on_way[esp_id].pop(0)
+        self.lost.discard((esp_id, command))
         if command == "emergency_stop":
             self.stopped_at[esp_id] = self.now
             self.say(esp_id, is_alert=True)
@@ -478,6 +493,8 @@ class Replica:
         self.messages = ActuatorMessages(
             pool, line, self.stops, ledger, self.clears, timedelta(seconds=10), lambda: time_of(world.now)
         )
+        self.subscribing: dict[str, int] = {}
+        """When devices that came online are sent their stops once more (`DueSweep`)."""
         self.look = None
         self.retry = None
         self.aligning = None
@@ -511,6 +528,12 @@ class StopsModel(RuleBasedStateMachine):
         self.flow(40)
         self.take_alerts()
         self.world.now += 60_000
+
+    def comes_online(self, replica: int, esp_id: str, occasion: str) -> None:
+        """A replica sends a device its stops, and once more when it has had the time to subscribe."""
+        one = self.replicas[replica]
+        one.subscribing[esp_id] = self.world.now + SUBSCRIBED_AFTER_MS
+        self.until_done(replica, one.stops.send_again, esp_id, occasion)
 
     def until_done(self, replica: int, call, *args) -> asyncio.Task:
         """A step that comes again where NATS did not answer: a message of a device, a device that is to be stopped."""
@@ -648,6 +671,10 @@ class StopsModel(RuleBasedStateMachine):
             one.look = self.run(replica, one.clears.once())
         if one.retry is None or one.retry.done():
             one.retry = self.run(replica, one.stops.raise_again())
+        for esp_id, at in [*one.subscribing.items()]:
+            if at <= self.world.now:
+                del one.subscribing[esp_id]
+                self.until_done(replica, one.stops.send_again, esp_id, "subscribed")
 
     @rule(replica=st.integers(0, 1))
     def align(self, replica) -> None:
@@ -696,6 +723,32 @@ class StopsModel(RuleBasedStateMachine):
     def device(self, esp_id, messages) -> None:
         for _ in range(messages):
             self.world.hear(esp_id)
+
+    @rule(esp_id=st.sampled_from(DEVICES))
+    def a_message_to_a_device_is_lost(self, esp_id) -> None:
+        self.world.lose(esp_id)
+
+    @rule(replica=st.integers(0, 1), esp_id=st.sampled_from(("ESP_A", "ESP_B")))
+    def a_clear_is_given_up_and_the_stop_sent_then_is_lost(self, replica, esp_id) -> None:
+        """The device took the clear, and its confirmation is lost as well."""
+        self.press(replica, (esp_id, None))
+        self.flow(20)
+        self.clear(replica, (esp_id, None))
+        for ms in (5_100, 16_000):
+            self.flow(12)
+            self.world.now += ms
+            while self.world.answers:
+                self.answer(replica, lost=True, again=False)
+            self.look(replica)
+        for _ in range(20):
+            self.gates.open(0)
+            self.read_all()
+            self.world.ingest()
+        self.world.lose(esp_id)
+
+    def read_all(self) -> None:
+        for replica in self.replicas:
+            replica.mirror.catch_up()
 
     @rule(replica=st.integers(0, 1), lost=st.booleans(), again=st.booleans())
     def answer(self, replica, lost, again) -> None:
@@ -767,8 +820,8 @@ class StopsModel(RuleBasedStateMachine):
         if not self.world.online[esp_id]:
             self.world.online[esp_id] = True
             occasion = self.world.occasion()
-            for number, replica in enumerate(self.replicas):
-                self.until_done(number, replica.stops.send_again, esp_id, occasion)
+            for number in range(2):
+                self.comes_online(number, esp_id, occasion)
 
     @rule(esp_id=st.sampled_from(DEVICES))
     def device_restarts(self, esp_id) -> None:
@@ -793,7 +846,7 @@ class StopsModel(RuleBasedStateMachine):
         occasion = self.world.occasion()
         for number, replica in enumerate(self.replicas):
             replica.records[esp_id] = record_of(esp_id)
-            self.until_done(number, replica.stops.send_again, esp_id, occasion)
+            self.comes_online(number, esp_id, occasion)
 
     @rule(replica=st.integers(0, 1))
     def restart(self, replica) -> None:
@@ -804,13 +857,14 @@ class StopsModel(RuleBasedStateMachine):
         self.gates.settle()
         before, in_force = self.replicas[replica].stops, self.bucket.stops()
         for esp_id, told in before.told.items():
-            if told >= self.world.now - CONFIRMS_MS and not {"all", esp_id} & {*in_force}:
+            may_be_late = told >= self.world.now - CONFIRMS_MS or (esp_id, "clear_emergency") in self.world.lost
+            if may_be_late and not {"all", esp_id} & {*in_force}:
                 self.world.doubtful.add(esp_id)
         self.replicas[replica] = Replica(replica, self.world, self.bucket, self.gates, self.recording)
         self.replicas[replica].stops.resume()
         for esp_id in DEVICES:
             if self.world.online[esp_id]:
-                self.until_done(replica, self.replicas[replica].stops.send_again, esp_id, self.world.occasion())
+                self.comes_online(replica, esp_id, self.world.occasion())
 
     @invariant()
     def only_what_somebody_asked_to_clear_is_over(self) -> None:
@@ -872,6 +926,8 @@ class StopsModel(RuleBasedStateMachine):
             held = {key: stop.emergency_id for key, stop in replica.stops.items()}
             assert held == {key: stop.emergency_id for key, stop in in_force.items()}, "each replica knows the same"
         for esp_id in DEVICES:
+            if esp_id in self.world.unsure:
+                continue
             if "all" in in_force or esp_id in in_force:
                 assert self.world.last[esp_id] == "emergency_stop", f"{esp_id} is stopped and heard a clear last"
                 assert self.world.stopped_at[esp_id] is not None, f"{esp_id} runs under a stop"
@@ -1037,6 +1093,40 @@ def test_a_stop_whose_clear_was_given_up_is_sent_again_though_nats_did_not_answe
     assert model.bucket.stops()["ESP_A"].not_cleared is not None
     model.teardown()
     assert model.world.stopped_at["ESP_A"] is not None
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_stop_whose_clear_was_given_up_reaches_its_device_though_one_message_is_lost(quiet, failed):
+    """The device took the clear, its confirmation was lost, and so is the stop that is sent then: the next one comes
+    two seconds later, also if NATS did not answer at first."""
+    model = with_nothing_in_force()
+    model.press(0, ("ESP_A", None))
+    model.flow(20)
+    model.clear(0, ("ESP_A", None))
+    model.flow(12)
+    model.time_passes(5_100)
+    model.look(0)
+    model.flow(12)
+    assert model.world.stopped_at["ESP_A"] is None, "it took the clear"
+    model.world.answers.clear()
+    model.time_passes(16_000)
+    model.look(0)
+    if failed:
+        model.a_batch_for_the_outbox_fails(stored=False)
+        model.flow(6)
+        model.look(0)
+    while not model.world.on_way["ESP_A"]:
+        model.go_on(0)
+        model.read_all()
+        model.world.ingest()
+    model.a_message_to_a_device_is_lost("ESP_A")
+    model.flow(12)
+    assert model.world.stopped_at["ESP_A"] is None, "it runs under its stop"
+    model.time_passes(2_000)
+    model.look(0)
+    model.flow(12)
+    assert model.world.stopped_at["ESP_A"] is not None
+    model.teardown()
 
 
 def with_nothing_in_force() -> StopsModel:

@@ -74,7 +74,7 @@ class ActuatorMessages:
         """
         batch = decode(deliveries)
         for esp_id in sorted(batch.configured):
-            await self._stops.send_again(esp_id, "configured")
+            await self._stops.send_again(esp_id, "configured", twice=True)
         alerts: dict[str, list[tuple[ActuatorAlert, int]]] = {}
         for message, sequence in batch.messages:
             if isinstance(message, Sent):

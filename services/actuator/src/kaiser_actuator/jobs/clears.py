@@ -59,6 +59,7 @@ class Clears:
 
     async def once(self) -> None:
         """One look. A clear goes out once the mirror has read it, with what the mirror had read when it was decided."""
+        await self._stops.send_once_more()
         await self._stops.clear_late()
         heard_ms = await self._heard_ms()
         board, read_up_to = self._stops.board(), self._stops.read_up_to

@@ -40,6 +40,8 @@ log = structlog.get_logger()
 _SEND_AFTER_S = 0.25
 """A stop goes out without its number if the bucket takes longer to give one."""
 _STORE_WITHIN_S = 3.0
+_ONCE_MORE_MS = 2_000
+"""Between the two messages of a stop that is sent again: firmware A subscribes at QoS 0, so one may be lost."""
 _LAG_LOOKS, _LAG_LOOK_S = 20, 0.1
 """How long `release` waits for the mirror."""
 
@@ -78,6 +80,8 @@ class Stops(Mapping[str, Emergency]):
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
         self._failed: dict[str, Emergency] = {}
         """Stops that may not have been sent, or stored, until `raise_again` has finished that."""
+        self._once_more: dict[str, int] = {}
+        """When devices are sent their stops once more, ms; one entry per device."""
         self._own: dict[str, Held] = {}
         self._gone: dict[str, int] = {}
         """Our changes, until the mirror has them: values, and revisions that were deleted."""
@@ -185,6 +189,8 @@ class Stops(Mapping[str, Emergency]):
                 await self.raise_(stop)
             elif (held := self.held(key)) is not None and key not in self._raising:  # the bucket has it
                 await self.tell(held.stop, "raised")
+                if held.stop.esp_id is not None:
+                    self._once_more[held.stop.esp_id] = self._now_ms() + _ONCE_MORE_MS
                 self._failed.pop(key, None)
 
     async def apply(self, change: Put | Delete) -> Held | None:
@@ -235,10 +241,12 @@ class Stops(Mapping[str, Emergency]):
         metrics.STOPS.labels(why).inc()
 
     async def tell_kept(self, stop: Emergency) -> None:
-        """Send a stop again whose clear was given up: its device may have taken the clear. BusUnavailable: it is sent
-        by `raise_again` once NATS takes it."""
+        """Send a stop again whose clear was given up: its device may have taken the clear. It is sent once more after
+        two seconds. BusUnavailable: it is sent by `raise_again` once NATS takes it. Killed in between: the next start
+        sends it to each device online."""
         try:
             await self.tell(stop, "not cleared")
+            self._once_more[stop.esp_id or ""] = self._now_ms() + _ONCE_MORE_MS
         except BusUnavailable:
             self._failed[key_of(stop.esp_id, stop.gpio)] = stop
             raise
@@ -261,8 +269,8 @@ class Stops(Mapping[str, Emergency]):
         except (NatsError, TimeoutError, BusUnavailable) as error:
             log.warning("commands_not_purged", key=key_of(stop.esp_id, stop.gpio), error=str(error))
 
-    async def send_again(self, esp_id: str, why: str) -> None:
-        """Send a device every stop that holds it."""
+    async def send_again(self, esp_id: str, why: str, *, twice: bool = False) -> None:
+        """Send a device every stop that holds it. twice: once more after two seconds."""
         occasion = f"{why}-{self._now_ms() // 1000}"
         stops = [held.stop for held in holds(self.board(), esp_id)]
         if not stops:
@@ -270,8 +278,20 @@ class Stops(Mapping[str, Emergency]):
         await self._bus.publish_batch([self._own_message(stop, esp_id, occasion, urgent=True) for stop in stops])
         if stops[0].gpio is None:
             self._late.sent(self.board(), stops[0], [esp_id], self._now_ms())
+        if twice:
+            self._once_more[esp_id] = self._now_ms() + _ONCE_MORE_MS
         metrics.STOPS.labels(why).inc(len(stops))
         log.info("emergency_sent_again", esp_id=esp_id, stops=len(stops), why=why)
+
+    async def send_once_more(self) -> None:
+        """Send the devices that are due whatever holds them by now. BusUnavailable: they stay due."""
+        now_ms = self._now_ms()
+        for esp_id, at in [*self._once_more.items()]:
+            if at > now_ms:
+                continue
+            await self.send_again(esp_id, "repeated")
+            if self._once_more[esp_id] == at:
+                del self._once_more[esp_id]
 
     async def switch_off(self, stop: Emergency, pins: list[tuple[str, int]], occasion: str) -> None:
         """OFF ahead of all that waits, to actuators under a stop; the same occasion again sends nothing twice."""
