@@ -17,6 +17,7 @@ from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.store.users import Users
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.topics import TopicsHub
 from pydantic import BaseModel
@@ -51,7 +52,17 @@ def functions() -> Iterator[Callable[..., Call[Any]]]:
 def document() -> dict[str, Any]:
     guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
     return build_app(
-        Service("trial"), None, None, Hub(None, 15.0), TopicsHub(None), None, None, None, guard, None, GatewaySettings()
+        Service("trial"),
+        None,
+        None,
+        Hub(None, 15.0),
+        TopicsHub(None),
+        Users(None, None),
+        None,
+        None,
+        guard,
+        None,
+        GatewaySettings(),
     ).openapi()
 
 

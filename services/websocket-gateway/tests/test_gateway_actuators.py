@@ -18,6 +18,7 @@ from kaiser_gateway.domain.tokens import Signer
 from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.store.users import Users
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.topics import TopicsHub
 
@@ -214,7 +215,9 @@ async def test_a_stop_is_answered_though_nats_has_closed_the_connection_of_the_l
     token = signer.sign("ada", "operator", "access", time.time(), 600)
     async with bus_connect(settings, "stops") as stops, owner(module_bus, {"emergency_stop": NO_STOPS}) as asked:
         hub, topics = Hub(lists, 15.0), TopicsHub(lists)
-        app = build_app(service, lists, stops, hub, topics, None, None, None, guard, None, GatewaySettings())
+        app = build_app(
+            service, lists, stops, hub, topics, Users(None, None), None, None, guard, None, GatewaySettings()
+        )
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://ignored", headers=headers) as http:

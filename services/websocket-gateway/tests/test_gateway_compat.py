@@ -21,6 +21,7 @@ from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.store.users import Users
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.topics import TopicsHub
 
@@ -36,7 +37,7 @@ def application(compat: bool) -> FastAPI:
         None,
         Hub(None, 15.0),
         TopicsHub(None),
-        None,
+        Users(None, None),
         None,
         None,
         guard,

@@ -422,9 +422,6 @@ async def test_forty_sign_ins_at_once_cost_two_hashes_of_memory_and_hold_up_no_k
         answers = asyncio.gather(*wrong)
         await asyncio.sleep(0)
         good = await http.post("/api/v1/auth/token", data=right)
-        while good.status_code == 429:  # too many hashes wait just now
-            await asyncio.sleep(0.1)
-            good = await http.post("/api/v1/auth/token", data=right)
         codes = [answer.status_code for answer in await answers]
     assert good.status_code == 200
     assert set(codes) <= {401, 429}

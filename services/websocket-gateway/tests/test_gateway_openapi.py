@@ -14,6 +14,7 @@ from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.store.users import Users
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.topics import TopicsHub
 
@@ -22,7 +23,17 @@ from kaiser_gateway.ws.topics import TopicsHub
 def document() -> dict:
     guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
     return build_app(
-        Service("trial"), None, None, Hub(None, 15.0), TopicsHub(None), None, None, None, guard, None, GatewaySettings()
+        Service("trial"),
+        None,
+        None,
+        Hub(None, 15.0),
+        TopicsHub(None),
+        Users(None, None),
+        None,
+        None,
+        guard,
+        None,
+        GatewaySettings(),
     ).openapi()
 
 

@@ -18,7 +18,7 @@ from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter
 from kaiser_gateway.domain.frames import Event, events_of
 from kaiser_gateway.domain.limits import Limiter, TokenBucket
 from kaiser_gateway.domain.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
-from kaiser_gateway.domain.signing_in import ExternalLimits, SignInLimits
+from kaiser_gateway.domain.signing_in import ExternalLimits
 from kaiser_gateway.domain.tokens import Signer, TokenRefused
 from kaiser_gateway.domain.topic_tree import TopicTree
 from kaiser_gateway.http import problems
@@ -530,35 +530,3 @@ def test_a_name_has_only_so_many_right_sign_ins_at_the_issuer_that_do_not_count(
         limits.was_right("mallory", "198.51.100.1", now)
         allowed += 1
     assert allowed == 90
-
-
-def test_a_user_known_at_an_address_is_not_held_up_by_others_there_or_elsewhere():
-    limits = SignInLimits(pair=10, address=30, name=60)
-    assert limits.wait_s("admin", "a", 0.0) == 0.0
-    limits.was_right("admin", "a", 0.0)
-    for number in range(40):
-        limits.wait_s(f"user{number}", "a", 0.0)
-    for number in range(100):
-        limits.wait_s("admin", f"elsewhere{number}", 0.0)
-    assert limits.wait_s("new", "a", 0.0) > 0
-    assert limits.wait_s("admin", "another", 0.0) > 0
-    assert limits.wait_s("admin", "a", 0.0) == 0.0
-
-
-def test_a_user_who_signs_in_again_and_again_takes_the_time_of_no_other():
-    limits = SignInLimits(pair=10, address=30, name=60)
-    for _ in range(60):
-        assert limits.wait_s("vera", "a", 0.0) == 0.0
-        limits.was_right("vera", "a", 0.0)
-    assert 0 < limits.wait_s("vera", "a", 0.0) <= 1.0
-    assert limits.wait_s("vera", "another", 0.0) > 0
-    assert limits.wait_s("admin", "a", 0.0) == 0.0
-    assert limits.wait_s("vera", "a", 1.1) == 0.0
-
-
-def test_a_held_up_name_gets_a_try_within_seconds():
-    limits = SignInLimits(pair=10, address=30, name=60)
-    while limits.wait_s("admin", "a", 0.0) == 0.0:
-        pass
-    assert limits.wait_s("admin", "a", 0.0) <= 6.0
-    assert limits.wait_s("admin", "a", 6.1) == 0.0

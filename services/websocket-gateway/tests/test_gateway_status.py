@@ -27,6 +27,7 @@ from kaiser_gateway.jobs.starts import keep_starts
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store import starts
 from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.store.users import Users
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.topics import TopicsHub
 from nats.js.api import ConsumerConfig, ConsumerInfo, SequenceInfo, StreamConfig, StreamInfo, StreamState
@@ -220,7 +221,7 @@ async def test_many_that_ask_at_once_and_the_look_for_starts_are_answered_by_one
     async with bus_connect(CommonSettings(nats_url=server.url), "tests") as bus:
         hub = Hub(bus, 15.0)
         status = system_status.Status(bus, service, hub.behind)
-        app = build_app(service, bus, bus, hub, TopicsHub(bus), None, None, pool, guard, status, settings)
+        app = build_app(service, bus, bus, hub, TopicsHub(bus), Users(None, None), None, pool, guard, status, settings)
         transport = httpx.ASGITransport(app)
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://ignored", timeout=120) as http,

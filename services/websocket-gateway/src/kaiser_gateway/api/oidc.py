@@ -22,7 +22,7 @@ from kaiser_gateway.http.auth import Guard, too_many
 from kaiser_gateway.http.issuer import IssuerUnreachable
 from kaiser_gateway.http.oidc_client import IssuerGrant, OidcClient
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.store.access_log import LogEntry, note_soon
+from kaiser_gateway.store.access_log import AT_THE_ISSUER, LogEntry, note_soon
 from kaiser_gateway.store.sessions import Sessions
 
 _NOT_SET_UP = "sign-in at an issuer is not set up: set KAISER_OIDC_ISSUER and KAISER_OIDC_CLIENT_ID"
@@ -137,7 +137,7 @@ def router(
         metrics.SIGN_INS.labels("ok").inc()
         user = grant.identity.user
         limits.was_right(user, source_of(address), time.monotonic())
-        await note_soon(pool, LogEntry(user, "sign_in", user, address, f"role {grant.identity.role}, at the issuer"))
+        await note_soon(pool, LogEntry(user, "sign_in", user, address, f"role {grant.identity.role}{AT_THE_ISSUER}"))
         return _answer(grant, secrets.token_urlsafe(12), guard.signer, seals, settings)
 
     @routes.post("/refresh")

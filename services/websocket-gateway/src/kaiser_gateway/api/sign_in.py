@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Request
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.errors import Code
-from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_gateway import metrics
@@ -20,7 +20,7 @@ from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.access_log import LogEntry, note_soon
 from kaiser_gateway.store.families import Families, Link, Reused
 from kaiser_gateway.store.passwords import Busy
-from kaiser_gateway.store.users import Users
+from kaiser_gateway.store.users import Account, Users
 
 _RENEWALS_A_MINUTE = 30
 """Of one sign-in, and so often its sign-out: each costs the database a transaction, and a refusal a row of the log."""
@@ -37,7 +37,7 @@ class RefreshRequest(BaseModel):
 def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySettings) -> APIRouter:
     """POST /api/v1/auth/token, /api/v1/auth/refresh and /api/v1/auth/logout."""
     routes = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
-    limits = SignInLimits(settings.login_per_minute, settings.login_per_address, settings.login_per_name)
+    limits = SignInLimits(settings.login_per_minute, settings.login_per_address, settings.login_per_name, users.known)
     renewals = Limiter(_RENEWALS_A_MINUTE / 60, _RENEWALS_A_MINUTE)
     families = Families(pool)
     refresh_s = settings.refresh_days * 86_400
@@ -60,20 +60,13 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         """Sign in. 401 for a wrong name or password, 429 after too many failed tries, 503 without the database."""
         _require_ready(users)
         address = _address(request)
-        wait_s = limits.wait_s(username, source_of(address), time.monotonic())
-        if wait_s > 0:
-            metrics.SIGN_INS.labels("limited").inc()
-            raise too_many(wait_s, "failed sign-ins")
-        try:
-            account = await users.sign_in(username, password) if "\0" not in username else None
-        except Busy as error:
-            metrics.SIGN_INS.labels("limited").inc()
-            raise too_many(1.0, "sign-ins at the same time") from error
+        source = source_of(address)
+        account = await _account_of(users, limits, username, password, source)
         metrics.SIGN_INS.labels("ok" if account else "refused").inc()
         if account is None:
             await note_soon(pool, LogEntry(_text(username), "sign_in_refused", _text(username), address))
             raise RpcError(401, Code.LOGIN_REFUSED, "wrong name or password")
-        limits.was_right(username, source_of(address), time.monotonic())
+        limits.was_right(username, source, time.monotonic())
         link = await families.begin(account, refresh_s, client_of(request))
         await note_soon(pool, LogEntry(account.username, "sign_in", account.username, address, f"role {account.role}"))
         return to_answer(account, link, signer, settings)
@@ -102,6 +95,25 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         await note_soon(pool, LogEntry(identity.user, "sign_out", identity.user, _address(request)))
 
     return routes
+
+
+async def _account_of(users: Users, limits: SignInLimits, username: str, password: str, source: str) -> Account | None:
+    """The user, None for a wrong name or password. 429: too many tries; one that is not checked counts for nothing."""
+    wait_s = limits.wait_s(username, source, time.monotonic())
+    if wait_s > 0:
+        metrics.SIGN_INS.labels("limited").inc()
+        raise too_many(wait_s, "failed sign-ins")
+    if "\0" in username:
+        return None
+    try:
+        return await users.sign_in(username, password, source)
+    except UNAVAILABLE:
+        limits.was_not_checked(username, source)
+        raise
+    except Busy as error:
+        limits.was_not_checked(username, source)
+        metrics.SIGN_INS.labels("limited").inc()
+        raise too_many(1.0, "sign-ins at the same time") from error
 
 
 def _count(limiter: Limiter, what: str, identity: Identity) -> None:

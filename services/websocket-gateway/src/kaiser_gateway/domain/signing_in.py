@@ -1,48 +1,84 @@
 """Limits of attempts to sign in; the time is an argument."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from kaiser_gateway.domain.limits import Limiter
 
-_MOST_KNOWN = 10_000
+MOST_KNOWN = 10_000
+
+Place = tuple[str, str]
+"""A user's name, and an address as it is counted (`limits.source_of`)."""
+
+
+class KnownPlaces:
+    """Users with the addresses at which they have signed in: at most 10,000 pairs, of which the one that was used
+    longest ago makes room."""
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[Place, None] = OrderedDict()
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._places
+
+    def add(self, place: Place) -> None:
+        """The user has just signed in there."""
+        self._places[place] = None
+        self._places.move_to_end(place)
+        if len(self._places) > MOST_KNOWN:
+            self._places.popitem(last=False)
+
+    def add_earlier(self, places: Iterable[Place]) -> None:
+        """Places of earlier sign-ins, the newest first; as many as there is room for."""
+        for place in places:
+            if place not in self._places and len(self._places) < MOST_KNOWN:
+                self._places[place] = None
+                self._places.move_to_end(place, last=False)
 
 
 class SignInLimits:
     """Three limits of failed tries a minute: for a name from an address, for an address, for a name.
 
-    The last two are not asked for a name from an address where it has signed in since the gateway's start: neither a
-    spray from the same address nor guesses from elsewhere hold up a user who signed in there before. A name also has as
-    many right tries a minute as the last limit says, because each takes time of two threads and a row of the log.
+    The last two are not asked for a name from an address where it is known: neither a spray from the same address nor
+    guesses from elsewhere hold up a user who signed in there before. A name also has as many right tries a minute as
+    the last limit says, because each takes time of two threads and a row of the log.
     """
 
-    def __init__(self, pair: int, address: int, name: int) -> None:
+    def __init__(self, pair: int, address: int, name: int, known: KnownPlaces) -> None:
         self._pair = Limiter(pair / 60, pair)
         self._address = Limiter(address / 60, address)
         self._name = Limiter(name / 60, name)
         self._right = Limiter(name / 60, name)
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._known = known
 
     def wait_s(self, username: str, address: str, now: float) -> float:
-        """0 when a try is allowed (and counted), else the time until one will be."""
-        if (wait_s := self._right.left_s(username, now)) > 0:
+        """0 when a try is allowed (and counted), else the time until one will be. A try that one limit refuses counts
+        for none."""
+        counted = self._counted(username, address)
+        wait_s = max(limiter.left_s(key, now) for limiter, key in (*counted, (self._right, username)))
+        if wait_s > 0:
             return wait_s
-        wait_s = self._pair.wait_s(f"{address} {username}", now)
-        if wait_s > 0 or (username, address) in self._known:
-            return wait_s
-        wait_s = self._address.wait_s(address, now)
-        return wait_s if wait_s > 0 else self._name.wait_s(username, now)
+        for limiter, key in counted:
+            limiter.wait_s(key, now)
+        return 0.0
+
+    def was_not_checked(self, username: str, address: str) -> None:
+        """The try that was counted last is given back: its password was not looked at."""
+        for limiter, key in self._counted(username, address):
+            limiter.give_back(key)
 
     def was_right(self, username: str, address: str, now: float) -> None:
         """The try that was counted last was right: it is given back, and the name is known there from now on."""
         self._right.wait_s(username, now)
-        self._pair.give_back(f"{address} {username}")
-        if (username, address) not in self._known:
-            self._address.give_back(address)
-            self._name.give_back(username)
-        self._known[username, address] = None
-        self._known.move_to_end((username, address))
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        self.was_not_checked(username, address)
+        self._known.add((username, address))
+
+    def _counted(self, username: str, address: str) -> list[tuple[Limiter, str]]:
+        """The limits that count a try, each with its key."""
+        pair = (self._pair, f"{address} {username}")
+        if (username, address) in self._known:
+            return [pair]
+        return [pair, (self._address, address), (self._name, username)]
 
 
 class ExternalLimits:

@@ -12,13 +12,18 @@ from kaiser_common.runtime.statements import equal, execute, fetch_all, from_ms,
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, literal_column, select, true
 
-from kaiser_gateway.store.tables import access_log
+from kaiser_gateway.domain.limits import source_of
+from kaiser_gateway.domain.signing_in import MOST_KNOWN, Place
+from kaiser_gateway.store.tables import access_log, users
 
 log = structlog.get_logger()
 
 KEPT = timedelta(days=365)
+AT_THE_ISSUER = ", at the issuer"
+"""The end of the detail of a sign-in at the OpenID Connect issuer, whose names are not those of our users."""
+_LOOKED_AT = 200
 _NOTE_WITHIN_S = 2.0
 _NOT_NOTED: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
 
@@ -108,6 +113,19 @@ async def page(
     async with pool.connection() as connection:
         found = await fetch_all(connection, tuple_row, statement.order_by(c.id.desc()).limit(limit))
     return [(row[0], row[1], LogEntry(*row[2:])) for row in found]
+
+
+async def places(pool: DatabasePool) -> list[Place]:
+    """Where each user of ours signed in, by the last 200 times of each; the newest first, at most MOST_KNOWN."""
+    c, name = access_log.c, users.c.username
+    is_sign_in = c.action == literal_column("'sign_in'")  # a parameter would not match the condition of the index
+    of_user = select(c.id, c.address).where(is_sign_in, c.actor == name, c.detail.not_like(f"%{AT_THE_ISSUER}"))
+    newest = of_user.order_by(c.id.desc()).limit(_LOOKED_AT).lateral("newest")
+    statement = select(name, newest.c.address).join_from(users, newest, true()).group_by(name, newest.c.address)
+    async with pool.connection() as connection:
+        last_first = statement.order_by(func.max(newest.c.id).desc()).limit(MOST_KNOWN)
+        found = await fetch_all(connection, tuple_row, last_first)
+    return [(username, source_of(address)) for username, address in found]
 
 
 async def drop_old(pool: DatabasePool) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -79,3 +80,9 @@ access_log = Table(
     Column("after", JSONB),
 )
 Index("access_log_at", access_log.c.at)
+Index(
+    "access_log_sign_ins",
+    access_log.c.actor,
+    access_log.c.id,
+    postgresql_where=access_log.c.action == text("'sign_in'"),
+)

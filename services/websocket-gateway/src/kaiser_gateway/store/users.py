@@ -12,6 +12,7 @@ from psycopg.rows import class_row, scalar_row, tuple_row
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from kaiser_gateway.domain.signing_in import KnownPlaces
 from kaiser_gateway.store import access_log
 from kaiser_gateway.store.access_log import LogEntry
 from kaiser_gateway.store.passwords import Passwords
@@ -47,12 +48,15 @@ class Users:
         self._passwords = passwords
         self.ready = False
         """True once the tables are there and the first administrator is set."""
+        self.known = KnownPlaces()
 
-    async def sign_in(self, username: str, password: str) -> Account | None:
-        """The user if the password is right. An unknown name takes as long as a wrong password. Raises Busy."""
-        async with self._pool.connection() as connection:
-            found = await _read(connection, username)
-        checked = await self._passwords.check(found[0] if found else None, password)
+    async def sign_in(self, username: str, password: str, address: str) -> Account | None:
+        """The user if the password is right. An unknown name takes as long as a wrong password. Raises Busy; less often
+        for a user known at the address (`limits.source_of`)."""
+        with self._passwords.place(known=(username, address) in self.known):
+            async with self._pool.connection() as connection:
+                found = await _read(connection, username)
+            checked = await self._passwords.check(found[0] if found else None, password)
         if found is None or not checked.right:
             return None
         if checked.rehash is not None:
@@ -69,7 +73,7 @@ class Users:
 
     async def put(self, username: str, role: Role, password: str | None, entry: LogEntry) -> bool:
         """Create a user or change one; False for a new one without a password. Raises TooManyUsers or Busy."""
-        password_hash = None if password is None else await self._passwords.hash(password)
+        password_hash = None if password is None else await self._hash(password)
         async with self._pool.connection() as connection:
             before = await _role(connection, username)
             if password_hash is None:
@@ -87,11 +91,12 @@ class Users:
 
     async def change_password(self, username: str, current: str, new: str, entry: LogEntry) -> Account | None:
         """The user with a new password and generation; None where the current one is wrong. Raises Busy."""
-        async with self._pool.connection() as connection:
-            found = await _read(connection, username)
-        if found is None or not (await self._passwords.check(found[0], current)).right:
-            return None
-        password_hash = await self._passwords.hash(new)
+        with self._passwords.place():
+            async with self._pool.connection() as connection:
+                found = await _read(connection, username)
+            if found is None or not (await self._passwords.check(found[0], current)).right:
+                return None
+            password_hash = await self._passwords.hash(new)
         changed = (
             update(users)
             .where(_c.username == username, _c.generation == found[1].generation)
@@ -116,7 +121,8 @@ class Users:
         return True
 
     async def ensure_admin(self, username: str, password: str) -> None:
-        """Create the first administrator, or give that one the password that is set now."""
+        """Create the first administrator, or give that one the password that is set now. It needs no place: the start
+        does it before anybody can sign in."""
         async with self._pool.connection() as connection:
             found = await _read(connection, username)
         if found is not None and (await self._passwords.check(found[0], password)).right:
@@ -126,6 +132,10 @@ class Users:
             await _upsert(connection, username, password_hash, "admin")
             await access_log.note(connection, LogEntry("system", "set_user", username, "", "role admin, password set"))
         log.info("administrator_set", user=username)
+
+    async def _hash(self, password: str) -> str:
+        with self._passwords.place():
+            return await self._passwords.hash(password)
 
 
 async def _upsert(connection: AsyncConnection[Any], username: str, password_hash: str, role: Role) -> None:
