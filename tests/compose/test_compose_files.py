@@ -70,8 +70,7 @@ def test_what_runs_has_limits_a_restart_policy_and_a_health_check(name: str):
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
-    if name != "nats-exporter":  # its image holds nothing but the exporter
-        assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys()
+    assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys()
 
 
 def test_nothing_is_published_beyond_this_machine_by_default():

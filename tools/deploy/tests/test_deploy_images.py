@@ -82,12 +82,12 @@ def test_an_image_is_named_by_a_release_not_older_than_the_least(image: images.I
     assert len(image.why) > 20
 
 
-def test_each_image_but_the_optional_exporter_is_named_by_its_digest():
-    assert {image.key for image in images.read(SOURCE) if not image.digest} <= {"nats-exporter"}
+def test_each_image_is_named_by_its_digest():
+    assert {image.key for image in images.read(SOURCE) if not image.digest} == set()
     services = yaml.safe_load((ROOT / images.COMPOSE).read_text())["services"]
     others = {name: service["image"] for name, service in services.items() if "kaiser/" not in service["image"]}
     by_digest = {name for name, image in others.items() if re.search(r"-@sha256:[0-9a-f]{64}\}$", image)}
-    assert others.keys() - by_digest == {"nats-exporter"}
+    assert others.keys() == by_digest
     assert re.search(r"^ARG PYTHON_IMAGE=python:\S+@sha256:[0-9a-f]{64}$", (ROOT / images.DOCKERFILE).read_text(), re.M)
     component = yaml.safe_load((ROOT / images.KUBERNETES).read_text())["images"]
     assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", entry["digest"]) for entry in component)
@@ -149,7 +149,6 @@ def test_renewing_writes_each_digest_where_the_image_is_named(registry: StandIn,
     assert re.sub(r'digest = ".*"', "", text) == re.sub(r'digest = ".*"', "", SOURCE), "comments and tags stay"
     compose = yaml.safe_load((copy / images.COMPOSE).read_text())
     assert compose["services"]["nats"]["image"].endswith(f"-@{expected['nats']}}}")
-    assert compose["services"]["nats-exporter"]["image"].endswith(f"-@{expected['nats-exporter']}}}")
     assert compose["services"]["ingest"]["build"]["args"]["PYTHON_IMAGE"].endswith(f"-@{expected['python']}}}")
     assert f"@{expected['python']}\n" in (copy / images.DOCKERFILE).read_text()
     assert expected["timescaledb"] in (copy / images.KUBERNETES).read_text()
