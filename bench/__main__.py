@@ -3,7 +3,6 @@
 import argparse
 import json
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from kaiser_stack import mosquitto
 
 from bench import acting, bars, growth, latency, processes, report
 from bench.bed import Bed, bed
+from bench.commit import commit_of
 from bench.factory import factory
 from bench.limits import limits
 from bench.naive import naive
@@ -45,9 +45,9 @@ def main() -> None:
     results = _kept(arguments.results) if arguments.bars or arguments.only is not PARTS else {}
     machine = processes.machine() | {"mosquitto": mosquitto.version() if mosquitto.is_installed() else ""}
     results |= {"quick": arguments.quick, "note": arguments.note, "machine": machine}
-    commit = _commit()
+    commit = commit_of(ROOT)
     if arguments.bars:
-        older = _commit(arguments.older)
+        older = commit_of(arguments.older) if arguments.older else ""
         said = {"commit": commit, "older_commit": older, "mosquitto": mosquitto.version(), "quick": arguments.quick}
 
         def keep(found: dict[str, Any]) -> None:
@@ -142,15 +142,6 @@ def _kept(results: Path) -> dict[str, Any]:
 
 def _write(results: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-
-
-def _commit(folder: Path | None = ROOT) -> str:
-    if folder is None:
-        return ""
-    said = subprocess.run(
-        ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip()
 
 
 if __name__ == "__main__":

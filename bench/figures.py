@@ -1,4 +1,5 @@
-"""Draws docs/performance.md's tables and charts from bench/results.json: `make figures`; pure but for reading files.
+"""Draws docs/performance.md's tables and charts from bench/results.json and bench/stops.json: `make figures`; pure but
+for reading files.
 
 Each part says when it was measured and of which commit. A part that the file does not have is left out.
 """
@@ -10,8 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.stops import table
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results.json"
+STOPS = ROOT / "bench/stops.json"
+"""Written by `make speed`; there is none before the first run on a quiet machine."""
 PAGE = ROOT / "docs/performance.md"
 CHARTS = ROOT / "docs/pictures"
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
@@ -22,10 +27,16 @@ Points = Sequence[tuple[float, float]]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.figures", description=__doc__)
     parser.parse_args()
-    results = json.loads(RESULTS.read_text())
+    results = measured()
     PAGE.write_text(page(PAGE.read_text(), results))
     for name, text in charts(results).items():
         (CHARTS / name).write_text(text)
+
+
+def measured() -> dict[str, Any]:
+    """Everything that the files hold; `stops` where there is a file of stops."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text())
+    return found | ({"stops": json.loads(STOPS.read_text())} if STOPS.exists() else {})
 
 
 def page(text: str, results: Mapping[str, Any]) -> str:
@@ -111,7 +122,21 @@ def bars(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_TABLES = {"saturation": saturation, "latency": latency, "growth": growth, "bars": bars}
+def stops(results: Mapping[str, Any]) -> str:
+    """How long a stop of everything takes to the last device, alone and under each flood."""
+    found = results.get("stops")
+    if not found:
+        return "Not measured on a quiet machine yet.\n"
+    said = f"Commit and time: {when({'parts': {'stops': found}}, 'stops')}; load average before {_load(found)}."
+    what = f"{_number(found['devices'])} devices, medians of {found['presses']} presses."
+    return f"{said} {what}\n\n{table(found['stops'])}"
+
+
+def _load(found: Mapping[str, Any]) -> str:
+    return " / ".join(f"{value:g}" for value in found["machine"]["load_before"])
+
+
+_TABLES = {"saturation": saturation, "latency": latency, "growth": growth, "bars": bars, "stops": stops}
 
 
 def charts(results: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,5 @@
-"""The figures of docs/performance.md are those of bench/results.json: drawn by `make figures`, never by hand."""
+"""The figures of docs/performance.md are those of the files in bench/: drawn by `make figures`, never by hand."""
 
-import json
 import re
 import xml.etree.ElementTree as ET
 
@@ -8,7 +7,7 @@ import pytest
 
 from bench import figures
 
-RESULTS = json.loads(figures.RESULTS.read_text())
+RESULTS = figures.measured()
 MEASURED = {
     "quick": True,
     "commit": "abc1234",
@@ -50,6 +49,25 @@ def test_a_part_that_was_not_measured_is_left_out_and_each_figure_has_its_commit
     assert "| `cores_at_500` | < 0.7 | 0.65 | met |" in figures.bars(MEASURED)
     assert "| `saturation_to_older` | ≥ 3.4 | – | not measured |" in figures.bars(MEASURED)
     assert set(figures.charts(MEASURED)) == {"growth-devices.svg", "growth-rules.svg"}
+
+
+def test_the_figures_of_stops_are_drawn_with_their_commit_time_and_goal():
+    found = {
+        "at": "2026-11-30T10:00:00Z",
+        "commit": "abc1234",
+        "machine": {"load_before": [0.2, 0.5, 1.0]},
+        "devices": 1000,
+        "presses": 5,
+        "stops": [
+            {"flood": "nothing", "broadcast_ms": 12.4, "own_ms": 140.2, "answer_ms": 9.0, "goal_ms": 50},
+            {"flood": "sign_ins", "broadcast_ms": 210.0, "own_ms": 400.0, "answer_ms": 30.0, "goal_ms": 200},
+        ],
+    }
+    drawn = figures.stops({"stops": found})
+    assert "Commit and time: abc1234, 2026-11-30 10:00 UTC; load average before 0.2 / 0.5 / 1." in drawn
+    assert "| nothing | 12 | < 50, met | 140 | 9 |" in drawn
+    assert "| sign ins | 210 | < 200, **missed** | 400 | 30 |" in drawn
+    assert "Not measured" in figures.stops({})
 
 
 def test_the_bars_of_a_chart_stand_for_their_values():
