@@ -128,7 +128,8 @@ def _end(stack: Stack) -> None:
 @pytest.fixture(scope="session")
 def console_stack(server_folder: Path) -> Iterator[Stack]:
     """A stack for the people at the console."""
-    stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}")
+    # what a page shows of rollups comes soon
+    stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}", KAISER_SENSOR_ROLLUP_EVERY_S="5")
     try:
         yield stack.start()
     finally:

@@ -315,13 +315,20 @@ def test_a_tile_has_the_line_and_band_of_a_day_with_its_lowest_and_highest(opera
     console_stack.publish(
         [reading(esp_id, 4, at + place, value) for at, both in values.items() for place, value in enumerate(both)]
     )
+    with console_stack.sign_in() as rest:
+
+        def means() -> list[float | None]:
+            sensors = rest.get("/api/v1/overview").json().get("sensors", [])
+            return next((sensor["means"] for sensor in sensors if sensor["esp_id"] == esp_id), [])
+
+        wait_until(lambda: sum(mean is not None for mean in means()) == 3, "the figures of each hour are known", 240.0)
     one = tile(operator.open("overview"), esp_id, "ds18b20 on gpio 4")
 
     def heights(part: str) -> list[float]:
         """From the top of a picture that is 30 high, with 2 left free above and below."""
         return [float(y) for y in re.findall(r"[ML]\S+ ([\d.]+)", one.locator(part).get_attribute("d") or "")]
 
-    expect(one).to_contain_text("in 24 hours 10 to 30 °C", timeout=2 * _IN_THE_END_MS)
+    expect(one).to_contain_text("in 24 hours 10 to 30 °C", timeout=_IN_THE_END_MS)
     wait_until(lambda: len(heights(".spark-line")) == 3, "each hour is in the line", 240.0)
     assert heights(".spark-line") == [15.0, 11.1, 12.4], "means of 20, 23 and 22"
     assert heights(".spark-band") == [2.0, 7.2, 12.4, 12.4, 15.0, 28.0], "highest, and back by the lowest"

@@ -77,8 +77,7 @@ def test_the_file_of_the_demo_is_what_the_api_takes() -> None:
     assert CreateMockFactory.model_validate(content.factory).orders
 
 
-def test_without_the_dialect_the_demo_says_how_to_turn_it_on(make_stack: Callable[..., Stack]) -> None:
-    stack = make_stack().start()
+def test_without_the_dialect_the_demo_says_how_to_turn_it_on(stack: Stack) -> None:
     command = ["kaiser-demo", "load", "--file", str(FILE)]
     done = forked.run(command, cwd=ROOT, env=stack.environment, timeout=200)
     assert (done.returncode, "make run FACTORY=1" in done.stderr) == (2, True), done.stderr

@@ -104,9 +104,7 @@ async def test_a_reading_is_followed_from_mqtt_to_database_and_websocket(
     assert headers["traceparent"].startswith(f"00-{root.trace_id.hex()}-{root.span_id.hex()}-")
 
 
-async def test_without_a_receiver_no_message_carries_a_trace(make_stack: Callable[..., Stack]) -> None:
-    stack = make_stack(KAISER_MQTT_BROKER="nats")
-    stack.start()
+async def test_without_a_receiver_no_message_carries_a_trace(stack: Stack) -> None:
     [esp_id] = stack.register(1)
     stack.publish([reading(esp_id, 4, int(time.time() * 1000), 21.5)])
     wait_until(lambda: stack.rows([esp_id]) == 1, "the reading is stored")
