@@ -12,6 +12,7 @@ from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import OUTBOX, commands_filter
+from kaiser_common.runtime.loops import each_of
 from nats.errors import Error as NatsError
 
 from kaiser_actuator import metrics
@@ -42,6 +43,7 @@ _SEND_AFTER_S = 0.25
 _STORE_WITHIN_S = 3.0
 _ONCE_MORE_MS = 2_000
 """Between the two messages of a stop that is sent again: firmware A subscribes at QoS 0, so one may be lost."""
+_DEVICES_AT_ONCE = 16
 _LAG_LOOKS, _LAG_LOOK_S = 20, 0.1
 """How long `release` waits for the mirror."""
 
@@ -286,12 +288,15 @@ class Stops(Mapping[str, Emergency]):
     async def send_once_more(self) -> None:
         """Send the devices that are due whatever holds them by now. BusUnavailable: they stay due."""
         now_ms = self._now_ms()
-        for esp_id, at in [*self._once_more.items()]:
-            if at > now_ms:
-                continue
+
+        async def send(due: tuple[str, int]) -> None:
+            esp_id, at = due
             await self.send_again(esp_id, "repeated")
             if self._once_more[esp_id] == at:
                 del self._once_more[esp_id]
+
+        due = [(esp_id, at) for esp_id, at in self._once_more.items() if at <= now_ms]
+        await each_of(due, send, at_once=_DEVICES_AT_ONCE)
 
     async def switch_off(self, stop: Emergency, pins: list[tuple[str, int]], occasion: str) -> None:
         """OFF ahead of all that waits, to actuators under a stop; the same occasion again sends nothing twice."""
@@ -367,11 +372,13 @@ class Stops(Mapping[str, Emergency]):
     async def clear_late(self) -> None:
         """Send a clear to devices that stand still for nothing, and the locks of their actuators again."""
         board, read_up_to = self.board(), self.read_up_to
-        for late in self._late.due(board, self._now_ms()):
-            occasion = f"late{late.sent_at}-{late.attempt}"
-            await self._bus.publish_batch([self._clear_of(late.esp_id, late.stop, occasion, read_up_to)])
+        due = self._late.due(board, self._now_ms())
+        await self._bus.publish_batch(
+            [self._clear_of(late.esp_id, late.stop, f"late{late.sent_at}-{late.attempt}", read_up_to) for late in due]
+        )
+        for late in due:
             log.info("emergency_cleared_late", esp_id=late.esp_id, stopped_at=late.sent_at)
-            await self.send_again(late.esp_id, "cleared")
+        await each_of(due, lambda late: self.send_again(late.esp_id, "cleared"), at_once=_DEVICES_AT_ONCE)
 
     def _clear(self, esp_id: str, held: Held, occasion: str, read_up_to: int) -> Outgoing:
         return self._clear_of(esp_id, held.stop, occasion, read_up_to)
