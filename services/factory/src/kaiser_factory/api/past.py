@@ -24,11 +24,12 @@ from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_factory_dialect.view import type_of
+from psycopg.errors import QueryCanceled
 
 from kaiser_factory.domain.figures import figures
 from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.domain.workpieces import checked_between, stations
+from kaiser_factory.store import figures as window
 from kaiser_factory.store import reading
 
 _LONGEST_WINDOW_MS = 31 * 86_400_000
@@ -38,8 +39,14 @@ class PastApi:
     """The methods that read the tables. The database away: 503 (5402)."""
 
     def __init__(
-        self, pool: DatabasePool, environment: Callable[[], FactoryEnvironment], live: Callable[[], FactoryState]
+        self,
+        pool: DatabasePool,
+        environment: Callable[[], FactoryEnvironment],
+        live: Callable[[], FactoryState],
+        figures_within_s: float = 12.0,
     ) -> None:
+        """figures_within_s: the longest time of the statements of one answer; the gateway waits for 20 s."""
+        self._figures_within_s = figures_within_s
         self._pool = pool
         self._environment = environment
         self._live = live
@@ -99,26 +106,18 @@ class PastApi:
         return QualityPicture(mime=found[0], data_base64=base64.b64encode(found[1]).decode())
 
     async def figures(self, query: WindowQuery, _: Caller) -> FactoryFigures:
-        """Figures over a window of at most 31 days; 422 for another one."""
+        """Figures over a window of at most 31 days; 422 for another one, and where its rows take too long to add up."""
         if not 0 < query.to_ms - query.from_ms <= _LONGEST_WINDOW_MS:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from must be before to, by at most 31 days", "to")
-        factory = self._live().factory
-        checkers = frozenset(s for s, machine in factory.machines.items() if type_of(factory, machine) == "AIQS")
-        config = factory.config.durations if factory.config is not None else {}
-        env, start, end = self._env(), time_of(query.from_ms), time_of(query.to_ms)
-        async with self._pool.reading() as connection:
-            return figures(
-                start,
-                end,
-                availability=await reading.series(connection, env, "availability", start, end),
-                nodes=await reading.series(connection, env, "node", start, end),
-                actions=await reading.actions(connection, env, start, end),
-                samples=await reading.samples(connection, env, start, end),
-                checks=await reading.checks(connection, env, start, end),
-                checkers=checkers,
-                ends=await reading.ends(connection, env, start, end),
-                planned_s=config,
-            )
+        config = self._live().factory.config
+        start, end = time_of(query.from_ms), time_of(query.to_ms)
+        try:
+            async with self._pool.reading() as connection:
+                sums = await window.sums(connection, self._env(), start, end, self._figures_within_s)
+        except QueryCanceled as error:
+            text = f"the figures of this window take longer than {self._figures_within_s:g} s: ask for a shorter one"
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, text, "from") from error
+        return figures(start, end, sums, {} if config is None else config.durations)
 
     def _env(self) -> str:
         return self._environment().env

@@ -30,7 +30,7 @@ Transition = tuple[datetime, str, str, str, str, str, str | None, str | None, fl
 
 @dataclass(slots=True)
 class ActionTimes:
-    """The known fields of one action; fields that are None stay unchanged in the table."""
+    """The known fields of one action; fields that are None stay unchanged in the table. at: of the newest message."""
 
     serial: str
     agv: bool
@@ -123,6 +123,7 @@ def _add_state(rows: Rows, message: MachineState, at: datetime, past: Past) -> N
             (at, rows.env, serial, "action", action.state, action.id, action.command, action.result, None)
         )
         step = rows.steps.setdefault(action.id, ActionTimes(serial, agv, at))
+        step.at = at
         step.command = action.command or step.command
         step.result = action.result or step.result
         if action.state == "RUNNING" and not agv and step.running_at is None:

@@ -7,10 +7,12 @@ from msgspec import ValidationError
 
 from kaiser_factory.domain.rows import Past, record_from
 from kaiser_factory.store import Connection
+from kaiser_factory.store.serials import serials_of
 
 log = structlog.get_logger()
 
 _SINCE = timedelta(days=7)
+_SERIALS_OF_TRANSITIONS = serials_of("transitions")
 _SERIALS = 10_000
 """Of more serials than that, what the last ones repeat is stored once more."""
 _ACTIONS = 32
@@ -36,15 +38,8 @@ async def _newest(connection: Connection, env: str, what: str, count: int) -> li
     the same time however many rows there are.
     """
     cursor = await connection.execute(
-        """
-        WITH RECURSIVE serials (place, serial) AS (
-            (SELECT 1, serial FROM factory.transitions WHERE env = %(env)s ORDER BY serial LIMIT 1)
-            UNION ALL
-            SELECT place + 1, (
-                SELECT later.serial FROM factory.transitions AS later
-                WHERE later.env = %(env)s AND later.serial > serials.serial ORDER BY later.serial LIMIT 1
-            ) FROM serials WHERE serial IS NOT NULL AND place < %(serials)s
-        )
+        _SERIALS_OF_TRANSITIONS
+        + """
         SELECT serial, value, action_id FROM serials CROSS JOIN LATERAL (
             SELECT value, action_id, time FROM factory.transitions AS one
             WHERE env = %(env)s AND one.serial = serials.serial AND what = %(what)s AND time > %(since)s

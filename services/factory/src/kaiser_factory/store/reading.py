@@ -1,4 +1,4 @@
-"""The queries of orders, workpieces, quality and figures; nothing is written here."""
+"""The queries of orders, workpieces and quality; nothing is written here."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,6 @@ from psycopg.rows import tuple_row
 from sqlalchemy import select, tuple_
 
 from kaiser_factory.domain.drives import PARTS, DriveTransition, parts_of
-from kaiser_factory.domain.figures import AgvTime
 from kaiser_factory.domain.rows import record_from
 from kaiser_factory.store import Connection, tables
 
@@ -103,71 +102,6 @@ async def picture(connection: Connection, env: str, quality_id: int) -> tuple[st
     statement = statement.where(_checks.env == env, _checks.quality_id == quality_id, _checks.picture.is_not(None))
     row = await fetch_one(connection, tuple_row, statement)
     return None if row is None else (row[0], bytes(row[1]))
-
-
-async def series(
-    connection: Connection, env: str, what: str, start: datetime, end: datetime
-) -> list[tuple[str, datetime, str, float | None]]:
-    """Transitions of a kind in a window: serial, time, value, length; and of each serial the last one before."""
-    cursor = await connection.execute(
-        """
-        (SELECT DISTINCT ON (serial) serial, time, value, length_mm FROM factory.transitions
-         WHERE env = %(env)s AND what = %(what)s AND time < %(start)s AND time > %(start)s - interval '7 days'
-         ORDER BY serial, time DESC)
-        UNION ALL
-        SELECT serial, time, value, length_mm FROM factory.transitions
-        WHERE env = %(env)s AND what = %(what)s AND time >= %(start)s AND time < %(end)s
-        ORDER BY serial, time LIMIT 500000
-        """,
-        {"env": env, "what": what, "start": start, "end": end},
-    )
-    return await cursor.fetchall()
-
-
-async def actions(connection: Connection, env: str, start: datetime, end: datetime) -> list[tuple[str, str, float]]:
-    """Finished actions of modules in a window: serial, command and duration in s."""
-    cursor = await connection.execute(
-        """
-        SELECT serial, command, extract(epoch FROM finished_at - running_at)::float8 FROM factory.steps
-        WHERE env = %s AND command IS NOT NULL AND finished_at >= %s AND finished_at < %s AND running_at < finished_at
-        LIMIT 500000
-        """,
-        (env, start, end),
-    )
-    return await cursor.fetchall()
-
-
-async def checks(connection: Connection, env: str, start: datetime, end: datetime) -> tuple[int, int]:
-    """How many checks of quality there were in a window, and how many passed."""
-    cursor = await connection.execute(
-        "SELECT count(*), count(*) FILTER (WHERE result = 'PASSED') FROM factory.quality"
-        " WHERE env = %s AND time >= %s AND time < %s",
-        (env, start, end),
-    )
-    row = await cursor.fetchone()
-    return (0, 0) if row is None else (row[0], row[1])
-
-
-async def samples(connection: Connection, env: str, start: datetime, end: datetime) -> list[AgvTime]:
-    """Samples of AGVs in a window, by serial and time."""
-    cursor = await connection.execute(
-        "SELECT serial, time, driving, waiting, charging, battery_percent FROM factory.samples"
-        " WHERE env = %s AND time >= %s AND time < %s ORDER BY serial, time LIMIT 500000",
-        (env, start, end),
-    )
-    return [AgvTime(*row) for row in await cursor.fetchall()]
-
-
-async def ends(
-    connection: Connection, env: str, start: datetime, end: datetime
-) -> list[tuple[str, str | None, int | None]]:
-    """Orders that came to an end in a window: state, type, and lead time in ms."""
-    cursor = await connection.execute(
-        "SELECT state, type, lead_ms FROM factory.orders WHERE env = %s AND changed_at >= %s AND changed_at < %s"
-        " AND state IN ('FINISHED', 'ERROR', 'CANCELLED') LIMIT 100000",
-        (env, start, end),
-    )
-    return await cursor.fetchall()
 
 
 def _order(env: str, row: Sequence[Any], now: int) -> FactoryOrder:

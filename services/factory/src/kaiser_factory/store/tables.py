@@ -83,6 +83,7 @@ orders = Table(
     Column("record", JSONB, nullable=False),
 )
 Index("orders_by_time", orders.c.env, orders.c.first_seen_at.desc(), orders.c.order_id)
+Index("orders_by_change", orders.c.env, orders.c.changed_at)
 Index("orders_of_workpiece", orders.c.env, orders.c.workpiece_id, postgresql_where=orders.c.workpiece_id.is_not(None))
 
 steps = Table(

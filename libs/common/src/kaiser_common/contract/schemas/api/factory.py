@@ -299,8 +299,8 @@ class MachineFigures(BaseModel):
     """Figures of a module or AGV over a window; shares are 0 to 1, None where nothing is known.
 
     availability: share in which it was not blocked. performance: fastest-tenth duration of each command / actual.
-    quality: share of checks that passed, 1 where nothing is checked. oee: their product. driving, waiting (for its
-    load), charging: shares of an AGV. battery_percent_per_h: how its battery has changed since it last charged.
+    quality: share of its own checks that passed, 1 where it checks nothing. oee: their product. driving, waiting (for
+    its load), charging: shares of an AGV. battery_percent_per_h: how its battery has changed since it last charged.
     """
 
     model_config = FROZEN
