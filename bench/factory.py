@@ -1,6 +1,8 @@
 """The factory service: the time from when an AGV's state was due to be sent to its event, and the memory it uses.
 
-The load is 1,000 states/s alongside 2,000 readings/s. Open loop as in `latency`: a state's time counts from when it was
+The load is 1,000 states/s alongside 2,000 readings/s: each AGV drives from node to node along the roads, with another
+action and another node in each state. TOPICS already keeps as many messages of each AGV's topic as it may, so each
+further one deletes another. Open loop as in `latency`: a state's time counts from when it was
 due. A state is shown by its own event or by one of a later state of its AGV. A state that is never shown counts with
 the whole time that was waited for it, so a lost event makes the figures worse, not better. The memory is read once the
 service itself says that it has every serial and every order. It uses its own stack, with the factory's dialect on.
@@ -18,6 +20,8 @@ from typing import Any
 import httpx
 import nats
 from harness import wait_until
+from kaiser_common.contract.subjects import TOPICS
+from kaiser_factory_dialect.subjects import topic_subject
 from waiting import until
 
 from bench import sender
@@ -33,6 +37,13 @@ _ORDERS_A_MESSAGE = 20
 """About 90 KB, as much as the largest that was recorded."""
 _MESSAGES_PER_S = 25.0
 _LAST_EVENTS_S = 10.0
+_KEPT = 1000
+"""Messages that TOPICS keeps of a topic: KAISER_TOPICS_PER_TOPIC is not set in the bench."""
+_KEPT_WITHIN_S = 60.0
+"""So many together."""
+_ENV = "live"
+_ROUND = ("1", "2", "4", "3")
+"""Nodes of the default layout, each a road from the next."""
 _FILLED_WITHIN_S = 120.0
 _DIALECTS = '["esp", "factory"]'
 _NUMBER = re.compile(rb'"order_id":"n(\d+)"')
@@ -49,7 +60,9 @@ def factory(broker: str, *, quick: bool) -> dict[str, Any]:
         own.register(1000)
         own.warm_up()
         before_mb = _resident_mb(own)
+        kept = 0 if quick else asyncio.run(_keep(own))
         found = _at_rate(own, seconds)
+        found["kept_before"] = kept
         asyncio.run(_fill(own))
         found["full"] = {"serials": _known(own, "machines"), "orders": _known(own, "orders")}
         found["memory_mb"] = {"at_start": before_mb, "full": _resident_mb(own)}
@@ -148,6 +161,23 @@ async def _states(own: Bed, states: Sequence[Numbered], seconds: float) -> tuple
     return sent, shown, missing
 
 
+async def _keep(own: Bed) -> int:
+    """Put as many messages of each AGV's topic on TOPICS as it keeps, past the broker: how many it has then.
+
+    They are marked as messages that are kept alone, so nothing is built from them.
+    """
+    client = await nats.connect(own.stack.addresses["nats_url"])
+    jetstream = client.jetstream(timeout=_KEPT_WITHIN_S)
+    for serial in (f"agv{number}" for number in range(AGVS)):
+        topic = f"fts/v1/ff/{serial}/state"
+        subject, body = topic_subject(_ENV, topic), _state(serial, 0)
+        headers = {"Mqtt-Topic": topic, "Kaiser-Verdict": "observed"}
+        await asyncio.gather(*(jetstream.publish(subject, body, headers=headers) for _ in range(_KEPT)))
+    found = (await jetstream.stream_info(TOPICS.name)).state.messages
+    await client.close()
+    return int(found)
+
+
 async def _fill(own: Bed) -> None:
     """Have the factory know 1,000 serials and 5,000 orders of sixteen steps; returns once it says that it does."""
     address = Address(own.stack.addresses["mqtt_host"], int(own.stack.addresses["mqtt_port"]))
@@ -200,10 +230,10 @@ def _state(serial: str, number: int) -> bytes:
             "serialNumber": serial,
             "orderId": f"n{number}",
             "orderUpdateId": 2,
-            "lastNodeId": str(number % 4 + 1),
+            "lastNodeId": _ROUND[number // AGVS % len(_ROUND)],
             "nodeStates": [],
             "edgeStates": [],
-            "driving": number % 2 == 0,
+            "driving": number // AGVS % 2 == 0,
             "waitingForLoadHandling": False,
             "paused": False,
             "batteryState": {"percentage": 71, "currentVoltage": 8.7, "charging": False},

@@ -1,6 +1,11 @@
 """`make bench`, part factory: a state that is shown late, or never, makes the figures worse."""
 
-from bench.factory import Shown
+import json
+from itertools import pairwise
+
+from kaiser_factory_dialect.layout import DEFAULT_LAYOUT, road_between
+
+from bench.factory import AGVS, RATE, Shown, _numbered
 
 
 def test_a_state_counts_from_when_it_was_due_until_it_is_shown():
@@ -22,3 +27,13 @@ def test_an_event_shows_nothing_of_another_agv():
     shown.sent(0)
     shown.event(1, 1.0)
     assert (shown.taken, shown.events) == ([], 0)
+
+
+def test_the_agvs_of_the_bench_drive_along_roads():
+    """An AGV that stands still makes neither a node's transition nor another row."""
+    of_one = [json.loads(_numbered(number).payload) for number in range(7, int(RATE), AGVS)]
+    nodes = [each["lastNodeId"] for each in of_one]
+    assert len(of_one) == RATE / AGVS
+    assert set(nodes) == {"1", "2", "3", "4"}
+    assert all(road_between(DEFAULT_LAYOUT, *pair) is not None for pair in pairwise(nodes))
+    assert {each["driving"] for each in of_one} == {True, False}
