@@ -42,10 +42,10 @@ async def filled(database: str) -> AsyncIterator[Connection]:
 
 
 async def rows_read(connection: Connection) -> int:
-    """How many rows of `transitions` this transaction has read."""
+    """How many rows of the factory's tables and their chunks this transaction has read."""
     cursor = await connection.execute(
         "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::int FROM pg_stat_xact_user_tables"
-        " WHERE schemaname = 'factory' AND relname LIKE 'transitions%%'"
+        " WHERE schemaname IN ('factory', '_timescaledb_internal')"
     )
     [row] = await cursor.fetchall()
     return int(row[0])
