@@ -1,8 +1,8 @@
-"""The dashboard Sensors: readings as they stand in the database."""
+"""The dashboard Sensors: readings as they stand in the database, and how many sensors are known now."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
-from panels import board, field, sql_graph, sql_table, sql_variable
+from panels import board, field, graph, sql_graph, sql_table, sql_variable
 from quantities import charts
 
 PAGE = f"sensors/{field('esp_id')}/{field('gpio')}/{field('sensor_type')}/{field('address')}"
@@ -11,13 +11,12 @@ DEVICE = f"devices/{field('esp_id')}"
 
 
 def sensors() -> Dashboard:
-    """Values by quantity, newest readings, how many came and how good they are; all from SQL."""
+    """Values by quantity, newest readings, how many came and how good they are, from SQL; sensors by state."""
     made = board(
         "kaiser-sensors",
         "Kaiser / Sensors",
         "Readings as they stand in the database.",
         "now-6h",
-        metrics=False,
         sql=True,
     ).with_variable(
         sql_variable("esp_id", "Device", "SELECT DISTINCT esp_id FROM sensor.latest ORDER BY esp_id LIMIT 1000")
@@ -49,6 +48,14 @@ def sensors() -> Dashboard:
                 "Readings of each interval, all devices.",
                 """SELECT $__timeGroupAlias(time, $__interval), quality AS metric, count(*) AS value
                    FROM sensor.data WHERE $__timeFilter(time) GROUP BY 1, 2 ORDER BY 1""",
+            )
+        )
+        .with_panel(
+            graph(
+                "Sensors by state",
+                "Whether the newest value of a sensor is known now: silent after three intervals without a reading.",
+                [("max by (state) (kaiser_sensor_sensors)", "{{state}}")],
+                span=24,
             )
         )
         .with_panel(
