@@ -236,6 +236,9 @@ def test_a_clear_leaves_only_where_every_stop_that_was_taken_is_older(stops: lis
     assert after_restart.forbids_clear("ESP_A", clear) is newer
 
 
-@pytest.mark.parametrize(("expires_at", "seconds"), [(None, None), (10_000, 9), (2_999, 1), (1_001, 1), (500, 1)])
+@pytest.mark.parametrize(
+    ("expires_at", "seconds"), [(None, None), (10_000, 8), (4_000, 2), (3_999, 1), (3_000, 1), (2_999, 1), (500, 1)]
+)
 def test_a_broker_keeps_a_message_no_longer_than_it_is_wanted(expires_at: int | None, seconds: int | None) -> None:
+    """At 1,000 ms; a broker may add a second, so this holds with two seconds left or more."""
     assert expiry_of(OutboxMessage(topic="t", payload="{}", expires_at=expires_at), 1_000) == seconds

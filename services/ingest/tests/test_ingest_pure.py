@@ -276,6 +276,17 @@ def test_a_message_expires_at_its_time_and_never_without_one() -> None:
     message = OutboxMessage(topic="t", payload="p", expires_at=NOW)
     assert [is_expired(message, now) for now in (NOW - 1, NOW)] == [False, True]
     assert not is_expired(OutboxMessage(topic="t", payload="p"), NOW)
+    assert not is_expired(OutboxMessage(topic="t", payload="p"), NOW, moves=True)
+
+
+def test_what_moves_something_expires_a_second_earlier() -> None:
+    message = OutboxMessage(topic="t", payload="p", expires_at=NOW)
+    assert [is_expired(message, now, moves=True) for now in (NOW - 1001, NOW - 1000, NOW - 999, NOW)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from kaiser_ingest import metrics
 from kaiser_ingest.consumers.outbox_checks import OutboxChecks, WaitingMessage
 from kaiser_ingest.consumers.session import MqttSession
 from kaiser_ingest.domain import reason_codes
-from kaiser_ingest.domain.lateness import expiry_of, is_expired
+from kaiser_ingest.domain.lateness import expiry_of
 from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.domain.taps import Fate, Taps
 from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
@@ -168,9 +168,12 @@ class Outbox:
         futures: list[asyncio.Future[int]] = []
         try:
             for each in waiting:
-                if self._checks.is_stopped(each) or is_expired(each.message, now_ms()):
-                    break  # while the others waited for a place
-                futures.append(await self._send(connection, each))
+                places = None if self._urgent else await connection.place(PUBACK_TIMEOUT_S)
+                if self._checks.is_stopped(each) or self._checks.is_expired(each):  # while it waited for a place
+                    if places is not None:
+                        places.release()
+                    break
+                futures.append(self._send(connection, each, places))
                 if len(futures) % _TO_A_WRITE == 0:
                     await asyncio.sleep(0)  # the socket is written to between two turns of the loop
         except (ConnectionLost, TimeoutError) as error:
@@ -183,9 +186,10 @@ class Outbox:
         ]
         return answers + [None] * (len(waiting) - len(futures))
 
-    async def _send(self, connection: MqttConnection, each: WaitingMessage) -> "asyncio.Future[int]":
-        """Publish, as soon as there is a place. Raises ConnectionLost, TimeoutError."""
-        places = None if self._urgent else await connection.place(PUBACK_TIMEOUT_S)
+    def _send(
+        self, connection: MqttConnection, each: WaitingMessage, places: asyncio.Semaphore | None
+    ) -> "asyncio.Future[int]":
+        """Publish; the place is given back with the answer. Raises ConnectionLost."""
         message = each.message
         expiry_s = expiry_of(message, now_ms())
         publication = MqttPublication(

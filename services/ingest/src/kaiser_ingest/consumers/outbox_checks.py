@@ -80,6 +80,10 @@ class OutboxChecks:
             allowed.commands and self._stops.forbids_command(allowed.esp_id, each.delivery.stream_sequence)
         )
 
+    def is_expired(self, each: WaitingMessage) -> bool:
+        """Whether it is too late to write a message to the broker."""
+        return is_expired(each.message, now_ms(), moves=each.allowed.commands)
+
     def show(self, each: WaitingMessage, verdict: Fate) -> None:
         """Keep a message for somebody who looks at its device."""
         if self._taps.armed:
@@ -161,8 +165,7 @@ class OutboxChecks:
         return await self._without(waiting, late)
 
     async def _without_expired(self, waiting: list[WaitingMessage]) -> list[WaitingMessage]:
-        now = now_ms()
-        expired = [each for each in waiting if is_expired(each.message, now)]
+        expired = [each for each in waiting if self.is_expired(each)]
         metrics.OUTBOX_EXPIRED.inc(len(expired))
         text = "expired before the broker acknowledged it"
         self._report(expired, "mqtt_message_expired", text, Code.PUBLISH_FAILED)

@@ -3,6 +3,8 @@
 from kaiser_common.contract.schemas.event import OutboxMessage
 
 _TOPICS_REMEMBERED = 10_000
+_BROKERS_SECOND_MS = 1_000
+"""A broker counts whole seconds, from 1: Mosquitto 2.0.11 keeps a message for up to a second longer than its expiry."""
 
 
 class NewestByTopic:
@@ -20,11 +22,18 @@ class NewestByTopic:
         return message.only_newest and sequence < newest
 
 
-def is_expired(message: OutboxMessage, now_ms: int) -> bool:
-    """True once the message has expired."""
-    return message.expires_at is not None and message.expires_at <= now_ms
+def is_expired(message: OutboxMessage, now_ms: int, *, moves: bool = False) -> bool:
+    """True once the message has expired. moves: it would start an actuator, so a broker must not keep it for longer
+    than it is valid: it counts as expired once less than a second is left."""
+    if message.expires_at is None:
+        return False
+    left_ms = message.expires_at - now_ms
+    return left_ms < _BROKERS_SECOND_MS if moves else left_ms <= 0
 
 
 def expiry_of(message: OutboxMessage, now_ms: int) -> int | None:
-    """Whole seconds that a broker may keep the message, at least one (MQTT 5 counts in seconds); None for no limit."""
-    return None if message.expires_at is None else max(1, (message.expires_at - now_ms) // 1000)
+    """The Message Expiry Interval in s, None for no limit. It is a second shorter than the time left, because a broker
+    may keep a message for a second longer; at least 1, so with less than 2 s left that second may be too long."""
+    if message.expires_at is None:
+        return None
+    return max(1, (message.expires_at - now_ms - _BROKERS_SECOND_MS) // 1000)
