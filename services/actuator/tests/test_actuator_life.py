@@ -876,6 +876,19 @@ async def test_an_alert_during_a_clear_is_a_stop_that_the_clear_does_not_end(lif
     assert life.stops[in_force[0]].raised_by == "device ESP_A"
 
 
+async def test_alerts_of_an_actuator_that_is_locked_already_lock_it_no_second_time_while_its_device_is_cleared(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    await life.say(life.message("alert", alert_type="hardware_error", message="dry"))
+    first = life.stops["ESP_A.5"].emergency_id
+    for _ in range(3):
+        life.wait(1)
+        await life.say(life.message("alert", alert_type="hardware_error", message="dry"))
+    assert life.stops["ESP_A.5"].emergency_id == first
+    assert await refusal(life.send("ON")) == (423, 5411)
+
+
 @pytest.mark.parametrize("presses", [0, 1])
 async def test_a_press_at_the_device_while_its_stop_is_cleared_is_told_from_the_answers_to_the_stop(life, presses):
     """A stop goes to a device twice, and the device alerts each time; all of these alerts read the same."""

@@ -16,7 +16,7 @@ from kaiser_actuator.domain.admission import (
     value_of,
 )
 from kaiser_actuator.domain.commands import CommandAnswer, CommandRecord
-from kaiser_actuator.domain.emergencies import covering, covers, key_of, of_device, target_of_alert
+from kaiser_actuator.domain.emergencies import covering, covers, key_of, locking, of_device, target_of_alert
 from kaiser_actuator.domain.unit import (
     GUARD_GRACE,
     Unit,
@@ -31,7 +31,13 @@ from kaiser_actuator.domain.unit import (
 )
 from kaiser_actuator.store.numbers import Numbers
 from kaiser_common.bus.rpc import RpcError
-from kaiser_common.contract.schemas.api.actuators import ActuatorPatch, ActuatorSettings, CommandRequest, Emergency
+from kaiser_common.contract.schemas.api.actuators import (
+    ActuatorPatch,
+    ActuatorSettings,
+    Clearing,
+    CommandRequest,
+    Emergency,
+)
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.runtime.versions import patched
 from pydantic import ValidationError
@@ -253,6 +259,26 @@ def test_a_stop_covers_its_actuator_its_device_or_all(stops, covered):
     in_force = {key_of(each.esp_id, each.gpio): each for each in stops}
     assert (covering(in_force, "ESP_A", 5) is not None) == covered
     assert any(covers(each, "ESP_A", 5) for each in stops) == covered
+
+
+def cleared(one: Emergency) -> Emergency:
+    return one.model_copy(update={"clearing": Clearing(by="ada", reason="dry", asked_at=0)})
+
+
+@pytest.mark.parametrize(
+    ("stops", "found"),
+    [
+        ([], None),
+        ([stop()], "all"),
+        ([cleared(stop())], "all"),
+        ([cleared(stop()), stop("ESP_A", 5)], "ESP_A.5"),
+        ([cleared(stop()), cleared(stop("ESP_A")), stop("ESP_A", 6)], "all"),
+        ([stop(), stop("ESP_A", 5)], "all"),
+    ],
+)
+def test_an_actuator_is_locked_by_the_widest_stop_that_nobody_clears(stops, found):
+    by = locking({key_of(each.esp_id, each.gpio): each for each in stops}, "ESP_A", 5)
+    assert (by and key_of(by.esp_id, by.gpio)) == found
 
 
 def test_a_device_is_told_of_the_widest_stop_first():

@@ -32,6 +32,12 @@ def covering(stops: Mapping[str, Emergency], esp_id: str, gpio: int) -> Emergenc
     return stops.get(EVERYTHING) or stops.get(esp_id) or stops.get(key_of(esp_id, gpio))
 
 
+def locking(stops: Mapping[str, Emergency], esp_id: str, gpio: int) -> Emergency | None:
+    """As `covering`, but a stop that is being cleared is taken only where no narrower one stays in force."""
+    found = [stop for key in (EVERYTHING, esp_id, key_of(esp_id, gpio)) if (stop := stops.get(key)) is not None]
+    return next((stop for stop in found if stop.clearing is None), found[0] if found else None)
+
+
 def covers(stop: Emergency, esp_id: str, gpio: int) -> bool:
     """Whether a stop is about an actuator."""
     return stop.esp_id is None or (stop.esp_id == esp_id and stop.gpio in (None, gpio))

@@ -197,15 +197,16 @@ def ready_at(stop: Emergency, told: Mapping[str, int]) -> int:
     return max(stop.raised_at, told.get(stop.esp_id or "", 0)) + REFUSES_MS
 
 
-def adds_nothing(covering: Emergency | None, answers: int | None, alert: ActuatorAlert) -> bool:
-    """Whether an alert of a device only repeats the stop that covers it, or one that has just ended. It does not if
-    that stop is being cleared and the alert answers no stop that was sent: the clear knows nothing of the alert.
+def adds_nothing(locking: Emergency | None, answers: int | None, alert: ActuatorAlert) -> bool:
+    """Whether an alert of a device only repeats a stop of its actuator, or one that has just ended. It does not if all
+    its stops are being cleared and the alert answers none that was sent: the clear knows nothing of the alert.
 
-    answers: when the stop was sent that the alert answers (`Echoes`), ms; None if no stop explains it.
+    locking: the stop of its actuator, one that is not being cleared where there is one. answers: when the stop was sent
+    that the alert answers (`Echoes`), ms; None if no stop explains it.
     """
-    if covering is not None and covering.clearing is None:
+    if locking is not None and locking.clearing is None:
         return True
-    return answers is not None and (covering is not None or alert.received_at < answers + ECHO_MS)
+    return answers is not None and (locking is not None or alert.received_at < answers + ECHO_MS)
 
 
 def stops_of(board: Board) -> dict[str, Emergency]:

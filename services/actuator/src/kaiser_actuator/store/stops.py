@@ -19,7 +19,7 @@ from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.addresses import Addresses
 from kaiser_actuator.domain.echoes import Echoes
-from kaiser_actuator.domain.emergencies import EVERYTHING, covering, key_of
+from kaiser_actuator.domain.emergencies import EVERYTHING, covering, key_of, locking
 from kaiser_actuator.domain.emergency_core import (
     OBEYED,
     Board,
@@ -145,7 +145,7 @@ class Stops(Mapping[str, Emergency]):
         if stop is not None:
             self._echoes.in_force(stop)
         answers = self._echoes.explained_by(alert, sequence) if alert.alert_type == OBEYED else None
-        return adds_nothing(stop, answers, alert)
+        return adds_nothing(locking(self, alert.esp_id, alert.gpio), answers, alert)
 
     def resume(self) -> None:
         """Call once after a start, when the bucket has been read. What an earlier process sent last, and when, is lost:
