@@ -5,9 +5,12 @@ import base64
 import json
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import nats
 import pytest
+from kaiser_gateway.domain.pace import Pace
+from waiting import until
 
 RECORDING = {
     "recording_id": "0a1b2c3d0a1b2c3d",
@@ -94,6 +97,51 @@ async def test_a_file_that_is_refused_in_the_middle_is_dropped(gateway, recorder
         answer = await http.post(PATH, content=b"x" * 1_500_000)
     assert (answer.status_code, answer.json()["code"]) == (409, 5207)
     assert recorder.asked == ["begin_import", "import_part", "import_part", "drop_import"]
+
+
+async def test_a_file_that_comes_a_byte_at_a_time_is_cut_off_with_its_connection(start_gateway, recorder):
+    """It is never silent, and would otherwise hold one of four places for imports as long as it likes."""
+    gateway = start_gateway(KAISER_HTTP_BODY_S="1", KAISER_HTTP_FILE_PER_S="1000000")
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token('operator')}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(f"{head}Content-Length: 100000\r\n\r\n".encode())
+
+    async def drip() -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.1)
+
+    dripping = asyncio.create_task(drip())
+    try:
+        async with asyncio.timeout(60):
+            answer = await reader.readuntil(b"bytes a second after 1 s")
+            with suppress(ConnectionError):
+                while await reader.read(1000):
+                    pass
+    finally:
+        dripping.cancel()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    await until(lambda: "drop_import" in recorder.asked, "the recorder is told")
+    assert "end_import" not in recorder.asked
+
+
+@pytest.mark.parametrize(
+    ("received", "waited_s", "left_s"),
+    [
+        (0, 0.0, 20.0),
+        (0, 20.0, 0.0),
+        (65_536 * 5, 0.0, 25.0),
+        (65_536 * 100, 0.0, 30.0),
+        (65_536 * 100, 110.0, 10.0),
+        (100, 29.0 * 100, -2880.0),
+    ],
+)
+def test_a_file_has_time_by_what_has_come_of_it(received, waited_s, left_s):
+    pace = Pace(least_per_s=65_536, start_s=20.0, silence_s=30.0)
+    pace.came(received, waited_s)
+    assert pace.left_s() == pytest.approx(left_s, abs=0.01)
+    assert ("nothing of the file" in pace.why_late()) == (left_s == 30.0)
 
 
 async def test_one_byte_over_512_mib_is_refused_before_it_comes(gateway, recorder):

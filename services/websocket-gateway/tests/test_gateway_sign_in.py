@@ -7,8 +7,15 @@ from itertools import count
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from kaiser_gateway.api import sign_in
 from kaiser_gateway.domain.signing_in import MOST_KNOWN, KnownPlaces, SignInLimits
+from kaiser_gateway.domain.tokens import Signer
+from kaiser_gateway.http import problems
+from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.passwords import Busy, Passwords
+from kaiser_gateway.store.users import Account, Users
+from psycopg_pool import PoolTimeout
 from waiting import until
 
 RIGHT = {"username": "admin", "password": "correct horse"}
@@ -106,6 +113,32 @@ def test_places_are_kept_for_known_users_while_passwords_of_others_wait():
         taken.close()
         with passwords.place(known=False):
             pass
+
+
+class HinderedUsers(Users):
+    """Users whose passwords cannot be checked now."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(None, None)
+        self.ready = True
+        self._error = error
+
+    async def sign_in(self, username: str, password: str, address: str) -> Account | None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "why"),
+    [(Busy("x"), 429, "sign-ins at the same time"), (PoolTimeout("x"), 503, "database")],
+)
+async def test_tries_that_are_hindered_use_up_no_limit(error, status, why):
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(sign_in.router(HinderedUsers(error), None, Signer("k" * 40), GatewaySettings()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as http:
+        answers = [await http.post(TOKEN, data=RIGHT) for _ in range(40)]
+    assert {answer.status_code for answer in answers} == {status}
+    assert all(why in answer.json()["detail"] for answer in answers)
 
 
 def client_at(gateway, address: str) -> httpx.AsyncClient:

@@ -81,7 +81,6 @@ ROUTERS = (
     factory,
     factory_steering,
     message_sending,
-    recordings,
     replays,
     system,
 )
@@ -129,6 +128,7 @@ def build_app(
         app.include_router(sessions_api.router(users, sessions, pool, guard, guard.standings, settings))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
+    app.include_router(recordings.router(bus, guard, settings))
     app.include_router(emergency_stops.router(bus, stops, guard))
     app.include_router(messages.router(bus, topics, pool, guard, settings))
     app.include_router(audit.router(bus, pool, guard))

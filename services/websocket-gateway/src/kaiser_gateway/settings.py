@@ -56,6 +56,11 @@ class GatewaySettings(CommonSettings):
         default=10.0, gt=0, description="Time in which a request's headers must come; a silent connection ends then."
     )
     http_body_s: float = Field(default=20.0, gt=0, description="Time in which a request's body must come.")
+    http_file_per_s: float = Field(
+        default=65_536.0,
+        gt=0,
+        description="Least bytes a second, on average, at which an imported file must come, after that time.",
+    )
     oidc_issuer: str = Field(
         default="", description="OpenID Connect issuer whose tokens are accepted too; empty: none."
     )

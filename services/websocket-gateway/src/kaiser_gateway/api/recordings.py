@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 import zlib
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -28,7 +29,9 @@ from kaiser_common.contract.schemas.api.recordings import (
     StartRecording,
 )
 
+from kaiser_gateway.domain.pace import Pace
 from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.settings import GatewaySettings
 
 _WITHIN_S = 30.0
 _SILENCE_S = 30.0
@@ -42,7 +45,7 @@ _FILE = {
 RecordingPath = Annotated[str, Path(pattern=RECORDING_ID, examples=["0a1b2c3d0a1b2c3d"])]
 
 
-def router(bus: Bus, guard: Guard) -> APIRouter:
+def router(bus: Bus, guard: Guard, settings: GatewaySettings) -> APIRouter:
     """/api/v1/recordings."""
     routes = APIRouter(prefix="/api/v1/recordings", tags=["recordings"])
     viewer, operator, admin = guard.needs("viewer"), guard.needs("operator"), guard.needs("admin")
@@ -82,7 +85,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         )
         key = await call(bus, "recorder", "begin_import", begin, ImportKey, caller=caller)
         try:
-            await _send_parts(bus, request, key, caller)
+            pace = Pace(settings.http_file_per_s, settings.http_body_s, _SILENCE_S)
+            await _send_parts(bus, request, key, caller, pace)
         except BaseException:
             await asyncio.shield(_drop(bus, key, caller))
             raise
@@ -120,17 +124,18 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     return routes
 
 
-async def _send_parts(bus: Bus, request: Request, key: ImportKey, caller: Caller) -> None:
-    """Hand the body on, part by part. RpcError 408: nothing came for 30 s."""
+async def _send_parts(bus: Bus, request: Request, key: ImportKey, caller: Caller, pace: Pace) -> None:
+    """Hand the body on, part by part. RpcError 408: it comes too slowly."""
     held, offset = bytearray(), 0
     body = aiter(request.stream())
     while True:
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(_SILENCE_S):
+            async with asyncio.timeout(pace.left_s()):
                 chunk = await anext(body, None)
         except TimeoutError as error:
-            text = f"nothing of the file came for {_SILENCE_S:g} s"
-            raise RpcError(408, Code.OPERATION_TIMEOUT, text) from error
+            raise RpcError(408, Code.OPERATION_TIMEOUT, pace.why_late()) from error
+        pace.came(len(chunk or b""), time.monotonic() - began)
         held += chunk or b""
         while len(held) >= PART_BYTES or (chunk is None and held):
             part = bytes(held[:PART_BYTES])

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from kaiser_common.contract.errors import Code
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,7 +62,7 @@ class Edge:
             await _refuse(who, scope, receive, send)
         elif request.url.path in _FILES and request.method in _WITH_BODY:
             refusal = _too_large(request, MOST_BYTES_OF_A_FILE)
-            await (self._app(scope, receive, send) if refusal is None else _refuse(refusal, scope, receive, send))
+            await (self._with_file(scope, receive, send) if refusal is None else _refuse(refusal, scope, receive, send))
         elif _has_body(request.headers):
             await self._with_body(request, who, receive, send)
         else:
@@ -83,6 +83,23 @@ class Edge:
         except IssuerUnreachable as error:
             return problem(request, 503, Code.DEPENDENCY_MISSING, str(error), headers={"Retry-After": "5"})
         return f"user {identity.external} {identity.user}"
+
+    async def _with_file(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the body on as it comes. An answer before its end closes the connection: the rest is not waited for."""
+        is_whole = False
+
+        async def noted() -> Message:
+            nonlocal is_whole
+            message = await receive()
+            is_whole = not message.get("more_body", False)
+            return message
+
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_whole:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, noted, closing)
 
     async def _with_body(self, request: Request, who: str, receive: Receive, send: Send) -> None:
         body = bytearray()
