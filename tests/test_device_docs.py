@@ -30,12 +30,15 @@ def test_the_page_is_what_the_code_says():
 
 @pytest.mark.parametrize("row", DOWNLINKS, ids=lambda row: row.kind.value)
 def test_each_field_that_a_device_is_sent_is_in_its_row(row: DownlinkRow):
-    """The payload of the row: the model's fields, those that may be left out with a question mark."""
+    """The payload of the row: the model's fields and those that the sender adds; with a question mark those that a
+    message may be without."""
     tail = row.topic.removeprefix("kaiser/{k}/esp/{esp}/")
     topic = row.topic if tail == row.topic else f"T/{tail}"
     [line] = [each for each in page().splitlines() if each.startswith(f"| `{topic}` | {row.sender} |")]
-    fields = {name: field.is_required() for name, field in row.model.model_fields.items()}
-    assert line.split(" | ")[2].split() == [name if needed else f"{name}?" for name, needed in fields.items()]
+    stated = line.split(" | ")[2].split()
+    assert [name.removesuffix("?") for name in stated] == [*row.model.model_fields, *row.added]
+    needed = {name for name, field in row.model.model_fields.items() if field.is_required()}
+    assert needed <= set(stated)
 
 
 SAID = {row.kind: row for row in UPLINKS if row.becomes == "a message"}

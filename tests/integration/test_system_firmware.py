@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from device_page import unlike_the_page
 from firmware_a import FirmwareA
 from firmware_b import FirmwareB
 from firmware_device import Actuator, Board
@@ -207,6 +208,7 @@ def test_a_device_of_generation_b_lives(stack: Stack, rest: httpx.Client):
         assert life.pump.on is False
         life.command("ON", on=True)
         assert device.board.dropped == []
+        assert unlike_the_page(device.board) == []
 
 
 def test_a_device_of_generation_a_lives(stack: Stack, rest: httpx.Client):
@@ -266,6 +268,7 @@ def test_a_device_of_generation_a_lives(stack: Stack, rest: httpx.Client):
         life.done("POST", "/api/v1/esp/devices/{esp_id}/command", reset)
         wait_until(lambda: (device.board.flash.sensors, device.board.flash.actuators) == ({}, {}), "it is as new")
         assert device.board.dropped == []
+        assert unlike_the_page(device.board) == []
 
 
 GENERATIONS = {"A": FirmwareA, "B": FirmwareB}

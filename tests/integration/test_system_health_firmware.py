@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from device_page import unlike_the_page
 from firmware_a import FirmwareA
 from firmware_b import FirmwareB
 from harness import Stack, wait_until
@@ -84,6 +85,7 @@ def test_generation_b_at_another_site_takes_everything_that_health_sends(stack: 
         wait_until(stopped, "an emergency carries the device's own token")
         assert "s3cret" not in str(registry(rest, esp_id))
         assert device.board.dropped == []
+        assert unlike_the_page(device.board) == []
 
 
 def test_generation_a_is_configured_and_taken_into_a_zone(stack: Stack, rest: httpx.Client, esp_id: str):
@@ -116,3 +118,4 @@ def test_generation_a_is_configured_and_taken_into_a_zone(stack: Stack, rest: ht
         wait_until(lambda: registry(rest, esp_id)["online"] is True, "it is online")
         wait_until(lambda: registry(rest, esp_id)["boot"] == 1, "its restart is seen")
         assert device.board.dropped == []
+        assert unlike_the_page(device.board) == []

@@ -2,12 +2,20 @@
 
 import json
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kaiser_common.contract import bounds
-from kaiser_common.contract.catalogue import COMMON_CODES, DOWNLINKS, TOPIC_CODES, UPLINKS, Kind, UplinkRow
+from kaiser_common.contract.catalogue import (
+    COMMON_CODES,
+    DOWNLINKS,
+    TOPIC_CODES,
+    UPLINKS,
+    DownlinkRow,
+    Kind,
+    UplinkRow,
+)
 from kaiser_common.contract.errors import Code
 from pydantic import BaseModel
 
@@ -54,7 +62,7 @@ def _said() -> list[str]:
         )
     lines += ["", "### Fields", "| model | fields |", "|---|---|"]
     models = {row.model.__name__: row.model for row in UPLINKS if row.becomes != "a count"}
-    lines += [f"| {name} | {_fields(model, _ADDED)} |" for name, model in models.items()]
+    lines += [f"| {name} | {_fields(model)} |" for name, model in models.items()]
     return lines
 
 
@@ -62,13 +70,13 @@ def _sent() -> list[str]:
     lines = [
         "## Kaiser → device",
         "QoS 1, nothing retained but `server/status`. A message that does not fit a device's buffer is refused before"
-        " it is sent (5003).",
+        " it is sent (5003). A message may be without a field marked with `?`, and always has the others.",
         "",
         "| topic | sent by | payload | A | B | notes |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {_short(row.topic)} | {row.sender} | {_fields(row.model)} | {row.a} | {row.b} | {row.note} |"
+        f"| {_short(row.topic)} | {row.sender} | {_sent_fields(row)} | {row.a} | {row.b} | {row.note} |"
         for row in DOWNLINKS
     ]
     return lines
@@ -84,10 +92,14 @@ _ADDED = {"kaiser_id", "received_at", "device_ts", "clock", "replayed"}
 """Fields that ingest adds to a device's message."""
 
 
-def _fields(model: type[BaseModel], left_out: Collection[str] = ()) -> str:
+def _sent_fields(row: DownlinkRow) -> str:
+    return " ".join(name if always else f"{name}?" for name, always in row.fields.items())
+
+
+def _fields(model: type[BaseModel]) -> str:
     schema: dict[str, Any] = model.model_json_schema(by_alias=False)
     needed = set(schema.get("required", ()))
-    names = [name if name in needed else f"{name}?" for name in schema["properties"] if name not in left_out]
+    names = [name if name in needed else f"{name}?" for name in schema["properties"] if name not in _ADDED]
     return " ".join(names)
 
 

@@ -118,7 +118,8 @@ class DownlinkRow:
     """A message that Kaiser sends to devices at QoS 1, retained if it is server/status. sender: the service that makes
     it. lane: the kind of OUTBOX subject that it may come on, None if ingest makes it itself. a, b: what the firmware of
     each generation does with it. mocks_read: ingest hands it to mocks. most_bytes: of topic and payload, so that both
-    generations take it (XIAO boards at most XIAO_BYTES); b_most_bytes: where B takes more."""
+    generations take it (XIAO boards at most XIAO_BYTES); b_most_bytes: where B takes more. may_lack: the model's fields
+    that a message may be without, None for those whose default is None; added: fields that the sender adds to them."""
 
     kind: Kind
     topic: str
@@ -131,6 +132,17 @@ class DownlinkRow:
     mocks_read: bool = True
     most_bytes: int = PACKET_BYTES
     b_most_bytes: int | None = None
+    may_lack: tuple[str, ...] | None = None
+    added: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> dict[str, bool]:
+        """The fields of its payload, and whether a message always has it."""
+        fields = self.model.model_fields.items()
+        lacking = {name for name, field in fields if not field.is_required() and field.default is None}
+        if self.may_lack is not None:
+            lacking = set(self.may_lack)
+        return {name: name not in lacking for name in (*self.model.model_fields, *self.added)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,6 +505,8 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         f"at most {_B_CONFIG_BYTES:,} bytes; requires correlation_id",
         note="defaults and empty lists are left out",
         b_most_bytes=_B_CONFIG_BYTES,
+        may_lack=("sensors", "actuators"),
+        added=("correlation_id",),
     ),
     DownlinkRow(
         Kind.ZONE_ASSIGN,
@@ -528,6 +542,7 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "accepts status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,"
         " onewire/scan, factory_reset (with confirm true)",
         most_bytes=255,
+        may_lack=("params", "confirm"),
     ),
     DownlinkRow(
         Kind.HEARTBEAT_ACK,
