@@ -159,6 +159,8 @@ def test_dry_soil_by_day_switches_another_devices_pump_on_for_a_minute_and_not_a
     wet = probe(bed, type="hysteresis", activate_above=45, deactivate_below=40)
     off = {**on, "gpio": VALVE, "command": "OFF", "duration_s": 0}
     drained = add(name="drained", conditions=[wet], actions=[off])
+    told = {"type": "notification", "message": "very dry"}
+    marker = add(name="marker", conditions=[probe(bed, operator="<", value=24.5)], actions=[told])
 
     begun = time.monotonic()
     stack.publish([moisture(bed, 28.5)])
@@ -185,9 +187,9 @@ def test_dry_soil_by_day_switches_another_devices_pump_on_for_a_minute_and_not_a
     ]
     assert [(one["state"], one["command_state"]) for one in done["actions"]] == [("done", "acknowledged")]
 
-    for _ in range(3):
-        stack.publish([moisture(bed, 25.0)])
-        time.sleep(0.5)
+    for value in (25.0, 25.0, 25.0, 24.0):
+        stack.publish([moisture(bed, value)])
+    wait_until(lambda: executions(rest, marker), "a rule fires by a reading behind them")
     assert pump.commands() == [(PUMP, "ON", 60)]
     asked = rest.post(f"/api/v1/logic/rules/{by_day}/test").json()
     assert (asked["result"], asked["would_fire"]) == (True, False)

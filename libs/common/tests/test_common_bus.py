@@ -1,6 +1,7 @@
 """Publishing, consuming, mirroring and asking over a real NATS server."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answering import Method, serve
@@ -54,6 +56,22 @@ async def bus(nats_factory) -> AsyncIterator[Bus]:
 async def stored(bus: Bus, stream: str = "TEST") -> int:
     reply = await bus.client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=30)
     return json.loads(reply.data)["state"]["messages"]
+
+
+async def consumer_info(bus: Bus, name: str = CONSUMER.name) -> dict[str, Any]:
+    reply = await bus.client.request(f"$JS.API.CONSUMER.INFO.TEST.{name}", b"", timeout=30)
+    return dict(json.loads(reply.data))
+
+
+async def nothing_is_left(bus: Bus) -> bool:
+    """Whether every message was delivered and acknowledged."""
+    info = await consumer_info(bus)
+    return info["num_pending"] == info["num_ack_pending"] == 0
+
+
+async def is_asked(bus: Bus) -> bool:
+    """Whether a pull waits at the server."""
+    return (await consumer_info(bus))["num_waiting"] > 0
 
 
 async def take(consumer: Consumer, count: int) -> list[Delivery]:
@@ -137,7 +155,8 @@ async def test_a_subject_without_a_stream_is_unavailable_within_the_deadline(bus
 async def test_a_publish_outlives_a_restart_of_the_server(bus):
     bus.server.kill()
     publishing = asyncio.create_task(bus.publish_batch(numbered(bus, 100), deadline_s=60))
-    await asyncio.sleep(0.3)
+    await until(lambda: not bus.client.is_connected, "the client has lost the server")
+    assert not publishing.done()
     bus.server.start()
     await asyncio.wait_for(publishing, 60)
     assert await stored(bus) == 100
@@ -147,7 +166,7 @@ async def test_a_publish_outlives_a_restart_of_the_server(bus):
 async def test_a_lone_message_waits_for_no_further_ones(bus, spacing):
     async with Consumer(bus, CONSUMER, spacing=spacing).open() as consumer:
         reading = asyncio.create_task(take(consumer, 1))
-        await asyncio.sleep(0.2)
+        await until(partial(is_asked, bus), "the consumer waits for messages")
         started = time.monotonic()
         await bus.publish("test.a", b"1")
         await reading
@@ -248,32 +267,41 @@ async def test_a_nak_brings_a_message_again_after_its_delay(bus):
 
 
 async def test_what_is_held_longer_than_the_ack_wait_is_not_delivered_again(bus):
+    """It is reported in progress after two fifths of the ack_wait at the latest, and then each fifth: at the sixth time
+    it is held for longer than the ack_wait."""
+    spec = dataclasses.replace(CONSUMER, name="patient", ack_wait_s=5.0)
+    await declare._apply_consumer(bus, spec)
+    reported: list[bytes] = []
+
+    async def on_ack(message) -> None:
+        reported.append(message.data)
+
+    await bus.client.subscribe("$JS.ACK.TEST.patient.>", cb=on_ack)
     await bus.publish("test.a", b"1")
-    async with Consumer(bus, CONSUMER).open() as consumer:
+    async with Consumer(bus, spec).open() as consumer:
         async for batch in consumer:
-            await asyncio.sleep(CONSUMER.ack_wait_s * 2)
+            await until(lambda: reported.count(b"+WPI") >= 6, "it is reported in progress")
             assert batch[0].deliveries == 1
             await consumer.ack(batch)
             break
-        info = await bus.client.request("$JS.API.CONSUMER.INFO.TEST.reader", b"", timeout=30)
-    assert json.loads(info.data)["num_redelivered"] == 0
+        assert (await consumer_info(bus, "patient"))["num_redelivered"] == 0
 
 
 async def test_stop_ends_the_iteration_and_gives_back_what_was_not_handed_out(bus):
     async with Consumer(bus, CONSUMER).open() as consumer:
+        taken: list[Delivery] = []
 
-        async def read() -> int:
-            count = 0
+        async def read() -> None:
             async for batch in consumer:
-                count += len(batch)
+                taken.extend(batch)
                 await consumer.ack(batch)
-            return count
 
         reading = asyncio.create_task(read())
         await bus.publish_batch(numbered(bus, 3))
-        await asyncio.sleep(0.3)
+        await until(lambda: len(taken) == 3, "all are handed out")
         consumer.stop()
-        assert await asyncio.wait_for(reading, 60) == 3
+        await asyncio.wait_for(reading, 60)
+        assert len(taken) == 3
 
 
 async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus, monkeypatch):
@@ -329,7 +357,7 @@ async def test_consuming_goes_on_after_a_restart_of_the_server(bus, spacing):
     async with Consumer(bus, CONSUMER, spacing=spacing).open() as consumer:
         reading = asyncio.create_task(take(consumer, 20))
         await bus.publish_batch(numbered(bus, 10))
-        await asyncio.sleep(0.3)
+        await until(partial(nothing_is_left, bus), "all are acknowledged")
         bus.server.kill()
         bus.server.start()
         await bus.publish_batch(numbered(bus, 10), deadline_s=60)

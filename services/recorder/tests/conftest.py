@@ -17,12 +17,14 @@ from kaiser_common.bus.pull import ask
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
-from kaiser_common.contract.subjects import INGEST_BUCKET, OUTBOX
+from kaiser_common.contract.subjects import INGEST_BUCKET, OUTBOX, outbox_subject
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.subjects import topic_subject
 from pydantic import BaseModel
 
 WITHIN_S = 60.0
+_PROBE = outbox_subject("god", "TEST_PROBE", "setup")
+"""A subject of OUTBOX that nothing in these tests reads."""
 
 
 class World:
@@ -47,6 +49,16 @@ class World:
         found = await ask(self.bus, f"$JS.API.STREAM.INFO.{OUTBOX.name}", {})
         config = found["config"] | {"duplicate_window": 500_000_000}
         assert "error" not in await ask(self.bus, f"$JS.API.STREAM.UPDATE.{OUTBOX.name}", config)
+
+    async def forgotten(self) -> None:
+        """Wait until OUTBOX remembers no id of a message that was published before."""
+        probe = {"Nats-Msg-Id": self.bus.message_id()}
+        await self.bus.jetstream.publish(_PROBE, b"", headers=probe)
+
+        async def is_new() -> bool:
+            return not (await self.bus.jetstream.publish(_PROBE, b"", headers=probe)).duplicate
+
+        await self.until(is_new)
 
     async def say(self, topic: str, payload: bytes = b"{}", env: str = "live", **headers: str) -> None:
         """A message on TOPICS."""

@@ -237,7 +237,7 @@ async def test_after_a_long_time_away_it_goes_on_behind_what_nats_has_and_sends_
     process.kill()
     process.wait(60)
     await world.rows("UPDATE recorder.replays SET number = %s, sent = %s, left_out = %s RETURNING 1", *before[0])
-    await asyncio.sleep(1.0)  # longer than NATS remembers ids here
+    await world.forgotten()
     start()
     await reached(world, replay, state="paused")
     await controlled(world, replay, "resume")
