@@ -33,7 +33,7 @@ def promtool(missing):
 
     def run(*arguments: str | Path) -> str:
         done = subprocess.run(
-            [program, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+            [program, *map(str, arguments)], capture_output=True, text=True, timeout=600, check=False, cwd=ROOT
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
