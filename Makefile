@@ -43,7 +43,7 @@ export PYTHONDONTWRITEBYTECODE =
 PUBLISHED = libs/common libs/client tools/cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-long speed faults faults-results bench figures soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check wheels sbom publish
+.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-moments test-long speed faults faults-results bench figures soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check wheels sbom publish
 
 .DEFAULT:
 	@echo "make $@: there is no such command; \`make\` alone lists them" >&2; exit 2
@@ -82,6 +82,12 @@ test-again: install ## run once more, one after the other, what failed in the la
 
 test-clocks: install ## the tests without servers that tell the time, at midnight, on 29 February, …: make test-clocks CLOCK="--clock leap-day"
 	@$(BIN)/python tests/clocks.py $(CLOCK) -- $(ARGS)
+
+# The tests of poison messages take half of the time and decide nothing by a date.
+MOMENTS ?= 2027-01-31T23:59:30+00:00 2028-02-29T23:59:30+00:00
+test-moments: install ## tests with PostgreSQL that give the product its time, at the end of a month and on 29 February
+	@for moment in $(MOMENTS); do KAISER_TEST_NOW=$$moment $(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -k "not timescaledb" \
+		$$(grep -l "^from moment import" services/*/tests/test_*.py | grep -v poison) $(ARGS) || exit 1; done
 
 test-long: install ## the models and the short way of readings with thousands of random examples
 	@KAISER_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_delivery_model.py services/ingest/tests/test_ingest_usual.py services/actuator/tests/test_actuator_stops_model.py $(ARGS)

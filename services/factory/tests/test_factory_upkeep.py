@@ -1,7 +1,7 @@
 """Rows older than their retention are deleted, on a real database; the numbers of orders never are."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 from kaiser_common.runtime.database import open_pool
@@ -11,10 +11,11 @@ from kaiser_factory.jobs.upkeep import keep_up
 from kaiser_factory.store.writing import write
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.messages import QualityCheck
+from moment import moment
 from pydantic import SecretStr
 from waiting import until
 
-NOW = datetime.now(UTC)
+NOW = moment()
 TIMES = {"old": NOW - timedelta(days=31), "young": NOW - timedelta(days=29)}
 
 
@@ -34,7 +35,7 @@ async def test_rows_older_than_the_retention_go_and_numbers_stay(database: str) 
                 "INSERT INTO factory.order_ids (env, order_id, next) VALUES (%s, %s, %s)", ("live", name, 4)
             )
         async with open_pool(settings, "factory", timeout_s=60.0) as pool:
-            keeping = asyncio.create_task(keep_up(pool, retention_days=30))
+            keeping = asyncio.create_task(keep_up(pool, 30, lambda: NOW))
 
             async def left(table: str, column: str) -> list[str]:
                 found = await connection.execute(f"SELECT {column} FROM factory.{table} WHERE env = 'live' ORDER BY 1")

@@ -19,8 +19,9 @@ from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store import silences as stale_store
 from kaiser_sensor.store.config_mirror import config_key
+from moment import moment
 
-NOW = floor(datetime.now(UTC), timedelta(minutes=1)) - timedelta(hours=1)
+NOW = floor(moment(), timedelta(minutes=1)) - timedelta(hours=1)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 ONE, OTHER = "28AA0102030405C1", "28AA0102030405C2"
 
@@ -176,7 +177,8 @@ def previous(request, make_server_database):
 
 def test_what_the_version_before_stored_is_kept_and_it_works_on_meanwhile(previous):
     upgrade(previous, "0005")
-    old, recent = NOW - 40 * DAY, NOW - timedelta(minutes=5)
+    now = datetime.now(UTC)  # the migration and the policies go by the server's
+    old, recent = now - 40 * DAY, now - timedelta(minutes=5)
     with psycopg.connect(previous, autocommit=True, prepare_threshold=None) as connection:
         continuous = connection.execute("SELECT relkind = 'v' FROM pg_class WHERE oid = 'sensor.rollup_1m'::regclass")
         continuous = continuous.fetchone()[0]
@@ -227,7 +229,7 @@ def test_what_the_version_before_stored_is_kept_and_it_works_on_meanwhile(previo
 
 async def test_the_new_version_takes_the_old_keys_away_and_stores_by_address(previous):
     upgrade(previous, "0005")
-    recent = NOW - timedelta(minutes=5)
+    recent = datetime.now(UTC) - timedelta(minutes=5)  # the server goes by its own time
     with psycopg.connect(previous, autocommit=True, prepare_threshold=None) as connection:
         for table in ("data", "latest"):
             connection.execute(f"INSERT INTO sensor.{table} VALUES {OLD_ROW}", (recent, 2.0))

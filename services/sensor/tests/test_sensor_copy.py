@@ -1,6 +1,6 @@
 """Many new readings by COPY: the same tables as by INSERT, and none of them where one cannot be stored that way."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -10,8 +10,9 @@ from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store import old_keys, policies
 from kaiser_sensor.store import readings as store
+from moment import moment
 
-NOW = datetime.now(UTC).replace(microsecond=123_000)
+NOW = moment().replace(microsecond=123_000)
 TABLES = (
     "SELECT * FROM sensor.data ORDER BY time, esp_id, gpio, sensor_type, address",
     "SELECT * FROM sensor.latest ORDER BY esp_id, gpio, sensor_type, address",

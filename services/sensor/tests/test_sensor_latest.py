@@ -20,9 +20,10 @@ from kaiser_sensor.consumers.storing import Storing
 from kaiser_sensor.domain.process import Processor
 from kaiser_sensor.domain.processed import PackProcessing
 from kaiser_sensor.domain.unwritten import Unwritten, may_wait
+from moment import moment
 from nats.js.api import ConsumerConfig
 
-NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
+NOW_MS = int(moment().timestamp() * 1000)
 SPEC = dataclasses.replace(SENSOR_STORE, name="sensor-store-soon", ack_wait_s=1.0)
 """As the store's, but what a killed process held comes again after a second."""
 

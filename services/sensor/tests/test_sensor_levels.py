@@ -1,6 +1,6 @@
 """The tables when the level of their server changes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
@@ -14,8 +14,9 @@ from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store import charts, policies
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
+from moment import moment
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = moment().replace(microsecond=0)
 SETTINGS = SensorSettings()
 
 

@@ -1,7 +1,6 @@
 """The three consumers of sensor: a message on which one fails is rejected, its neighbours are shown, stored, noted."""
 
 import json
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -22,10 +21,11 @@ from kaiser_sensor.domain.processed import PackProcessing
 from kaiser_sensor.domain.reading import SensorReading
 from kaiser_sensor.domain.rows import ProcessedReading
 from kaiser_sensor.store import measurements as measure_store
+from moment import moment
 from structlog.testing import capture_logs
 from waiting import until
 
-NOW_MS = int(time.time() * 1000)
+NOW_MS = int(moment().timestamp() * 1000)
 NEIGHBOURS = [("ESP_A", 20.0), ("ESP_B", 21.0)]
 
 

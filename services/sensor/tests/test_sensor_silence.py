@@ -3,7 +3,7 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from kaiser_common.contract.schemas.api.sensors import (
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.schemas.sensor import SensorResponse
 from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
+from kaiser_common.runtime.clock import utc_now
 from kaiser_common.runtime.consume import DeadLetters, take
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.service import Service
@@ -39,10 +40,11 @@ from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import measurements as measure_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store.config_mirror import Configs
+from moment import moment
 from nats.errors import Error as NatsError
 from prometheus_client import REGISTRY
 
-START = datetime.now(UTC).replace(microsecond=0)
+START = moment().replace(microsecond=0)
 TIMEOUT = timedelta(seconds=30)
 ADA = Caller(user="ada", role="operator", request_id="r1")
 
@@ -179,7 +181,7 @@ async def test_a_silent_sensor_of_an_offline_device_is_offline_in_its_event(bus,
 
 async def test_an_inactive_sensor_and_one_of_a_removed_device_are_not_watched(pool):
     for esp_id in ("TEST_A", "TEST_OFF", "TEST_STRANGER"):
-        await sensor_with_reading(pool, esp_id, START - timedelta(days=1))
+        await sensor_with_reading(pool, esp_id, utc_now() - timedelta(days=1))
     await set_active(pool, "TEST_OFF", active=False)
     registry = Registry()
 
@@ -187,7 +189,7 @@ async def test_an_inactive_sensor_and_one_of_a_removed_device_are_not_watched(po
         return registry.get(esp_id) is not None
 
     latest = await SensorApi(pool, str.lower, None, is_registered=is_registered).latest(LatestQuery(), ADA)
-    overview = await OverviewApi(pool, registry.offline_since, Clock(), is_registered).overview(Nothing(), ADA)
+    overview = await OverviewApi(pool, registry.offline_since, utc_now, is_registered).overview(Nothing(), ADA)
     for items in (latest.items, overview.items):
         assert [(one.esp_id, one.state, one.watched) for one in items] == [
             ("TEST_A", "silent", True),

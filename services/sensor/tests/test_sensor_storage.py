@@ -1,6 +1,6 @@
 """Stored readings and their rollups, on every level of the database."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -16,8 +16,9 @@ from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store import silences as stale_store
+from moment import moment
 
-NOW = floor(datetime.now(UTC), timedelta(hours=1)) + timedelta(minutes=17, seconds=42)
+NOW = moment().replace(microsecond=0)
 SETTINGS = SensorSettings()
 DAY = timedelta(days=1)
 KEY = ("TEST_A", 4, "ph", None)

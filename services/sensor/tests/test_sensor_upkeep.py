@@ -1,19 +1,21 @@
 """The rounds of upkeep as the service makes them: partitions, rollups, the daily check and its metrics."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from kaiser_common.contract.schemas.api.sensors import SensorConfig
+from kaiser_sensor.domain.rollups import floor
 from kaiser_sensor.jobs.upkeep import Upkeep
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
+from moment import moment
 from prometheus_client import REGISTRY
 from psycopg_pool import AsyncConnectionPool
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-NOW = TODAY + timedelta(hours=2)
+NOW = moment()
+TODAY = floor(NOW, timedelta(days=1))
 YESTERDAY = TODAY - timedelta(days=1)
 
 

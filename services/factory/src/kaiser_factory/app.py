@@ -6,6 +6,7 @@ import sys
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.environment import EnvironmentMirror
 from kaiser_common.bus.lease import Lease
+from kaiser_common.runtime.clock import utc_now
 from kaiser_common.runtime.database import open_pool, ping, wait_for_schema
 from kaiser_common.runtime.loops import beside, leader
 from kaiser_common.runtime.service import Service, run
@@ -44,7 +45,7 @@ async def work(service: Service, settings: FactorySettings) -> None:
 
         async def upkeep() -> None:
             await wait_for_schema(pool, "factory")
-            await keep_up(pool, settings.factory_retention_days)
+            await keep_up(pool, settings.factory_retention_days, utc_now)
 
         async with beside(environments=environments.keep(), upkeep=upkeep()):
             await leader(service, Lease(bus, "factory"), holder.until)

@@ -1,6 +1,7 @@
 """Every hour creates the partitions of the coming months and drops rows that are older than the retention."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 
 from kaiser_common.runtime.database import DatabasePool
@@ -18,13 +19,13 @@ _ROWS = (
 )
 
 
-async def keep_up(pool: DatabasePool, retention_days: int) -> None:
+async def keep_up(pool: DatabasePool, retention_days: int, now: Callable[[], datetime]) -> None:
     """Keep the tables in shape until cancelled; the database away: again in 5 s."""
-    await every(_EVERY_S, partial(_round, pool, timedelta(days=retention_days)), "upkeep_postponed")
+    await every(_EVERY_S, partial(_round, pool, timedelta(days=retention_days), now), "upkeep_postponed")
 
 
-async def _round(pool: DatabasePool, retention: timedelta) -> None:
-    now = datetime.now(UTC)
+async def _round(pool: DatabasePool, retention: timedelta, clock: Callable[[], datetime]) -> None:
+    now = clock()
     async with pool.connection() as connection:
         for table in _SERIES:
             await make_month_partitions(connection, table, now)
