@@ -2,10 +2,12 @@
 and to its end. The other kinds are in test_system_conditions.py and test_system_broker_alarms.py.
 """
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -93,6 +95,17 @@ class Plant:
             lambda: [one for one in self.alarms(case) if one["state"] == state], f"{case.kind} is {state}", WITHIN_S
         )
         return dict(alarm)
+
+
+@pytest.fixture(scope="module")
+def own_stack(server_folder: Path) -> Iterator[Stack]:
+    """A stack of this module's own, in which nothing else raises an alarm."""
+    stack = Stack(server_folder / f"causes-{secrets.token_hex(3)}", KAISER_LOGIC_LOOP_FIRES="3")
+    try:
+        yield stack.start()
+    finally:
+        stack.stop()
+        stack.remove()
 
 
 @contextmanager
@@ -237,9 +250,9 @@ def of_rules(plant: Plant) -> Iterator[Case]:
     yield loop
 
 
-def test_each_kind_of_alarm_of_devices_stops_and_rules_rises_from_its_cause_and_ends(make_stack: Callable[..., Stack]):
+def test_each_kind_of_alarm_of_devices_stops_and_rules_rises_from_its_cause_and_ends(own_stack: Stack):
     """All hold at the same time, and each is on the overview."""
-    with plant_of(make_stack(KAISER_LOGIC_LOOP_FIRES="3").start(), 12) as plant:
+    with plant_of(own_stack, 12) as plant:
         subjects = (of_readings, of_messages, of_hardware, of_commands, of_stops, of_rules)
         cases = [case for subject in subjects for case in subject(plant)]
         for case in cases:
@@ -268,12 +281,12 @@ def hook() -> Iterator[HttpReceiver]:
 
 
 def test_a_severity_without_a_channel_and_a_channel_that_refuses_are_alarms_until_messages_arrive(
-    make_stack: Callable[..., Stack], hook: HttpReceiver
+    own_stack: Stack, hook: HttpReceiver
 ):
     missing = Case("no_channel", "warning", "warning", bool)
     refused = Case("delivery_failed", "critical", "hook", bool)
     hook.status = 500
-    with plant_of(make_stack().start(), 1) as plant:
+    with plant_of(own_stack, 1) as plant:
         esp_id = next(plant.esp_ids)
         plant.ok("PUT", f"{ALARMS}/limits/{esp_id}/{GPIO}/ds18b20", {"hi": 30})
         plant.say(esp_id, 40.0)
