@@ -89,8 +89,8 @@ test-moments: install ## tests with PostgreSQL that give the product its time, a
 	@for moment in $(MOMENTS); do KAISER_TEST_NOW=$$moment $(BIN)/python -m pytest -q -n 0 -p no:cacheprovider -k "not timescaledb" \
 		$$(grep -l "^from moment import" services/*/tests/test_*.py | grep -v poison) $(ARGS) || exit 1; done
 
-test-long: install ## the models and the short way of readings with thousands of random examples
-	@KAISER_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_delivery_model.py services/ingest/tests/test_ingest_usual.py services/actuator/tests/test_actuator_stops_model.py $(ARGS)
+test-long: install ## the models, the short way of readings and the API with thousands of random examples
+	@KAISER_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_delivery_model.py services/ingest/tests/test_ingest_usual.py services/actuator/tests/test_actuator_stops_model.py tests/integration/test_system_openapi.py $(ARGS)
 
 speed: install ## the tests that assert seconds or CPU time, one after the other on a quiet machine
 	@KAISER_TEST_FORK=0 $(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)
