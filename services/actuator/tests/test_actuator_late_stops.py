@@ -67,14 +67,14 @@ def test_a_stop_ended_by_another_replica_is_cleared_if_it_was_sent_since_the_cle
 @pytest.mark.parametrize(("freed_after_ms", "sent_after_ms"), [(1_000, 5_000), (60_000, 60_000)])
 def test_a_device_that_stopped_by_itself_is_cleared_once_it_takes_a_clear(freed_after_ms, sent_after_ms):
     late = LateStops()
-    late.freed(own_stop(NOW), NOW + freed_after_ms)
+    late.freed("ESP_A", own_stop(NOW), NOW + freed_after_ms)
     sent = [at - NOW for at in range(NOW, NOW + 120_000, 100) if whom(late, {}, at)]
     assert (sent[0], len(sent)) == (sent_after_ms, 3)
 
 
 def test_a_clear_that_the_device_confirmed_is_not_repeated():
     late = LateStops()
-    late.freed(own_stop(NOW), NOW)
+    late.freed("ESP_A", own_stop(NOW), NOW)
     late.confirmed("ESP_A", NOW + 4_900)
     assert whom(late, {}, NOW + 5_000) == ["ESP_A"], "no clear had been sent that it could confirm"
     late.confirmed("ESP_A", NOW + 5_100)
@@ -84,7 +84,7 @@ def test_a_clear_that_the_device_confirmed_is_not_repeated():
 def test_a_device_that_was_sent_a_stop_just_before_it_was_freed_is_cleared_once_it_takes_a_clear():
     late = LateStops()
     late.sent(board("ESP_A"), stop(), ["ESP_A"], NOW + 20_000)
-    late.freed(stop(), NOW + 20_500)
+    late.freed("ESP_A", stop(), NOW + 20_500)
     sent = [at - NOW for at in range(NOW + 20_500, NOW + 60_000, 100) if whom(late, {}, at)]
     assert sent == [25_000, 30_000, 35_000]
 
@@ -99,7 +99,7 @@ def test_what_a_device_said_before_it_could_take_the_clear_confirms_none():
 
 def test_a_device_that_stops_by_itself_again_is_not_cleared_by_what_freed_it_before():
     late = LateStops()
-    late.freed(own_stop(NOW), NOW + 1_000)
+    late.freed("ESP_A", own_stop(NOW), NOW + 1_000)
     again = {"ESP_A.5": Held(own_stop(NOW + 7_000, 5), 1, 1)}
     assert whom(late, {}, NOW + 5_000) == ["ESP_A"]
     assert whom(late, again, NOW + 15_000) == []

@@ -42,8 +42,11 @@ from kaiser_common.contract.times import ms_of, time_of
 from nats.errors import TimeoutError as NatsTimeoutError
 
 DEVICES = ("ESP_A", "ESP_B", "ESP_C")
+TRACKED, UNTRACKED = ("ESP_A", "ESP_B"), "ESP_C"
+"""The devices with actuators, and one without: it has no stop of its own while everything is cleared."""
 REFUSES_MS = 5_000
 SUBSCRIBED_AFTER_MS = 2_000
+REPEATS_MS = 30_000
 ACK_WAIT_MS = int(INGEST_URGENT.ack_wait_s * 1000)
 TARGETS = st.sampled_from(((None, None), (None, None), ("ESP_A", None), ("ESP_B", None), ("ESP_A", 5)))
 ADA, BOB = Caller(user="ada", role="operator"), Caller(user="bob", role="operator")
@@ -225,6 +228,8 @@ class World:
         """The device and command of a message that was lost, until the device hears that command: each is sent twice at
         least, and one of the two arrives."""
         self.online = dict.fromkeys(DEVICES, True)
+        self.killed_at = 0
+        """When a replica was killed last, which repeats no clear any more."""
         self.unsure: set[str] = set()
         """Devices of which one copy of a stop was lost and the other was too late."""
         self.stopped_at: dict[str, int | None] = dict.fromkeys(DEVICES)
@@ -243,7 +248,8 @@ class World:
         self.doubtful: set[str] = set()
         """Devices whose answer came in after they had heard a newer stop: answers carry nothing that tells them apart,
         so the stop may end while the device is still stopped. And those that a replica told just before it was killed,
-        and whose stop had ended already. They stay stopped, which is the safe side."""
+        and whose stop had ended already. And one without actuators that was offline when everything was cleared, or to
+        which no clear came in time: none is kept for it. They stay stopped, which is the safe side."""
         self.jetstream = SimpleNamespace(purge_stream=self._nothing, stream_info=self._info)
 
     async def _nothing(self, *_, **__) -> None:
@@ -311,6 +317,8 @@ class World:
             concerned = DEVICES if whom == "all" else (whom,)
             self.missed(*concerned)
             self.unsure |= {each for each in concerned if (each, "emergency_stop") in self.lost}
+            if message["clears"] and whom == UNTRACKED:
+                self.doubtful.add(whom)
             return
         number = message["number"]
         if message["clears"]:
@@ -323,6 +331,8 @@ class World:
                 self.on_way[esp_id].append(json.loads(message["payload"])["command"])
             else:
                 self.missed(esp_id)
+                if message["clears"] and esp_id == UNTRACKED:
+                    self.doubtful.add(esp_id)
 
     def ingest_is_killed(self, unacknowledged: int) -> None:
         """The next one knows the stops that were stored, and gets the last messages again, but not at once."""
@@ -335,8 +345,10 @@ class World:
     def lose(self, esp_id: str) -> None:
         """The next message to a device is lost, unless the last one of its kind was: QoS 0, on a bad line."""
         if self.on_way[esp_id] and (esp_id, self.on_way[esp_id][0]) not in self.lost:
-            self.lost.add((esp_id, self.on_way[esp_id].pop(0)))
+            self.lost.add((esp_id, command := self.on_way[esp_id].pop(0)))
             self.missed(esp_id)
+            if command == "clear_emergency" and esp_id == UNTRACKED and self.now < self.killed_at + REPEATS_MS:
+                self.doubtful.add(esp_id)
 
     def hear(self, esp_id: str) -> None:
         """The device takes the next message."""
@@ -346,7 +358,8 @@ class World:
         self.lost.discard((esp_id, command))
         if command == "emergency_stop":
             self.stopped_at[esp_id] = self.now
-            self.say(esp_id, is_alert=True)
+            if esp_id in TRACKED:
+                self.say(esp_id, is_alert=True)
             return
         stopped_at = self.stopped_at[esp_id]
         if stopped_at is not None and self.now - stopped_at < REFUSES_MS:
@@ -470,8 +483,8 @@ async def no_units(*_) -> dict:
     return {}
 
 
-async def all_devices(*_) -> set[str]:
-    return set(DEVICES)
+async def devices_with_actuators(*_) -> set[str]:
+    return set(TRACKED)
 
 
 def record_of(esp_id: str) -> DeviceRecord:
@@ -780,7 +793,7 @@ class StopsModel(RuleBasedStateMachine):
         for press in self.at_devices:
             press.taken = press.taken or press.said == said
 
-    @rule(esp_id=st.sampled_from(DEVICES))
+    @rule(esp_id=st.sampled_from(TRACKED))
     def press_at_the_device(self, esp_id) -> None:
         if not self.world.online[esp_id]:
             return
@@ -789,7 +802,7 @@ class StopsModel(RuleBasedStateMachine):
         said = self.world.say(esp_id, is_alert=True, pressed=True)
         self.at_devices.append(Press(said, frozenset(self.asked)))
 
-    @rule(whom=TARGETS, pressed=st.sampled_from(DEVICES), ms=st.sampled_from((0, 200, 2_000)), first=st.booleans())
+    @rule(whom=TARGETS, pressed=st.sampled_from(TRACKED), ms=st.sampled_from((0, 200, 2_000)), first=st.booleans())
     def somebody_presses_at_the_device_while_its_stop_is_cleared(self, whom, pressed, ms, first) -> None:
         """One replica does it all; the press comes before the answers to the stop, or after them."""
         self.press(0, whom)
@@ -812,6 +825,8 @@ class StopsModel(RuleBasedStateMachine):
     @rule(esp_id=st.sampled_from(DEVICES))
     def device_leaves(self, esp_id) -> None:
         self.world.online[esp_id] = False
+        if esp_id == UNTRACKED and "clear_emergency" in self.world.on_way[esp_id]:
+            self.world.doubtful.add(esp_id)
         self.world.on_way[esp_id].clear()
         self.world.missed(esp_id)
 
@@ -851,6 +866,7 @@ class StopsModel(RuleBasedStateMachine):
     @rule(replica=st.integers(0, 1))
     def restart(self, replica) -> None:
         self.world.told_by_others.append(self.world.now)
+        self.world.killed_at = self.world.now
         for number, task in self.tasks:
             if number == replica:
                 task.cancel()
@@ -961,7 +977,7 @@ def quiet(monkeypatch):
         monkeypatch.setattr(emergencies, name, getattr(tables, name))
     monkeypatch.setattr(history, "add", nothing)
     monkeypatch.setattr(actuators, "lock_covered", no_units)
-    monkeypatch.setattr(actuators, "devices_with_actuators", all_devices)
+    monkeypatch.setattr(actuators, "devices_with_actuators", devices_with_actuators)
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
@@ -974,10 +990,12 @@ def test_a_device_that_returns_while_its_stop_ends_is_free_in_the_end(quiet):
     model.begin()
     model.a_clear_is_on_its_way(0, (None, None), heard=True)
     model.device_leaves("ESP_A")
-    model.take_alerts()
-    model.answer(0, lost=False, again=False)
-    while "ESP_A" in model.bucket.stops():
+    while "ESP_A" in {said.esp_id for said in model.world.answers if not said.is_alert}:
+        model.answer(0, lost=False, again=False)
+    for _ in range(100):
         model.go_on(0)
+        if "ESP_A" not in model.bucket.stops():
+            break
     assert "ESP_A" in model.replicas[1].mirror
     model.device_returns("ESP_A")
     model.teardown()
@@ -1126,6 +1144,54 @@ def test_a_stop_whose_clear_was_given_up_reaches_its_device_though_one_message_i
     model.look(0)
     model.flow(12)
     assert model.world.stopped_at["ESP_A"] is not None
+    model.teardown()
+
+
+@pytest.mark.parametrize("refused", [None, False, True])
+@pytest.mark.parametrize("calls", range(0, 24))
+def test_a_device_without_actuators_is_free_after_a_clear_of_everything_wherever_actuator_is_killed(
+    quiet, calls, refused
+):
+    """Killed after so many calls to bucket, OUTBOX and database; before that NATS may refuse the clears (`refused`;
+    True: they are stored all the same)."""
+    model = with_nothing_in_force()
+    model.press(0, (None, None))
+    model.flow(20)
+    model.world.now += 60_000
+    model.clear(0, (None, None))
+    model.flow(12)
+    if refused is not None:
+        model.world.failures = [refused]
+    model.look(0)
+    for _ in range(calls):
+        model.go_on(0)
+        model.read_all()
+        model.look(0)
+    model.restart(0)
+    settle(model)
+    assert model.world.stopped_at[UNTRACKED] is None
+    assert "all" not in model.bucket.stops()
+    model.teardown()
+
+
+def test_a_device_without_actuators_gets_its_clear_again_if_one_is_lost(quiet):
+    model = with_nothing_in_force()
+    model.press(0, (None, None))
+    model.flow(20)
+    model.world.now += 60_000
+    model.clear(0, (None, None))
+    model.flow(12)
+    model.look(0)
+    for _ in range(40):
+        if model.world.on_way[UNTRACKED]:
+            break
+        model.look(0)
+        model.go_on(0)
+        model.read_all()
+        model.world.ingest()
+    model.a_message_to_a_device_is_lost(UNTRACKED)
+    settle(model)
+    assert model.world.stopped_at[UNTRACKED] is None
     model.teardown()
 
 

@@ -61,9 +61,8 @@ class LateStops:
             if stop is not None and at >= asked - _SKEW_MS:
                 self._late[esp_id] = LateStop(esp_id, stop, at, at)
 
-    def freed(self, stop: Emergency, now_ms: int) -> None:
-        """A person freed a device that had stopped on its own. It may have been sent a stop in between."""
-        esp_id = stop.esp_id or ""
+    def freed(self, esp_id: str, stop: Emergency, now_ms: int) -> None:
+        """A person freed a device that confirms no clear of this stop. It may have been sent a stop in between."""
         told_at, _ = self._sent.get(esp_id, (0, stop))
         sent_at = max(stop.raised_at, told_at, now_ms - REFUSES_MS)
         self._late[esp_id] = LateStop(esp_id, stop, sent_at, now_ms)

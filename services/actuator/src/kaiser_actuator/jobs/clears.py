@@ -165,14 +165,15 @@ class Clears:
         await self._ledger.note_not_cleared(held.stop)
 
     async def _everything_cleared(self, change: Delete, before: Held, tracked: set[str]) -> None:
-        """Each device with actuators has a stop of its own by now; the others are sent a clear that needs no answer."""
+        """Each device with actuators has a stop of its own by now; the others are sent a clear that needs no answer,
+        before the stop ends, because nothing would send it afterwards."""
         assert before.clearing is not None
+        if self._stops.read_up_to < before.revision:
+            return  # ingest would drop the clears: at the next look
         await self._ledger.note_cleared(before.stop, before.clearing.by, before.clearing.reason)
-        if await self._stops.apply(change) is None:
-            return  # somebody stopped everything again
-        board = self._stops.board()
-        others = [each.esp_id for each in self._stops.addresses.all() if each.esp_id not in {*tracked, *board}]
-        await self._stops.release(before, others)
+        others = [each.esp_id for each in self._stops.addresses.all() if each.esp_id not in tracked]
+        if await self._stops.release(before, others):
+            await self._stops.apply(change)  # changes nothing where somebody stopped everything again
 
     def _is_online(self, esp_id: str) -> bool:
         device = self._devices.get(esp_id)

@@ -44,8 +44,6 @@ _STORE_WITHIN_S = 3.0
 _ONCE_MORE_MS = 2_000
 """Between the two messages of a stop that is sent again: firmware A subscribes at QoS 0, so one may be lost."""
 _DEVICES_AT_ONCE = 16
-_LAG_LOOKS, _LAG_LOOK_S = 20, 0.1
-"""How long `release` waits for the mirror."""
 
 
 class Stops(Mapping[str, Emergency]):
@@ -334,17 +332,21 @@ class Stops(Mapping[str, Emergency]):
             ]
         )
 
-    async def release(self, held: Held, esp_ids: list[str]) -> None:
-        """Send a clear, without waiting for its answer, to those of these devices that no stop holds. A mirror that has
-        not read `held` after two seconds: ingest drops the clear, a device stays stopped until the next one."""
-        for _ in range(_LAG_LOOKS):
-            if self.read_up_to >= held.revision:
-                break
-            await asyncio.sleep(_LAG_LOOK_S)
+    async def release(self, held: Held, esp_ids: list[str]) -> bool:
+        """Send a clear that needs no answer to those of these devices that only `held` holds, a stop of everything that
+        is being cleared. Call it before that stop is deleted: killed in between, or if this raises, the stop stays and
+        the next look sends the clear again. A stop that is pressed meanwhile has a greater number, so ingest sends no
+        clear behind it. The clear is repeated as that of any late stop. False: not yet, or somebody pressed again.
+        """
         board, read_up_to = self.board(), self.read_up_to
-        stopped = {each.stop.esp_id for each in board.values()}
-        free = [] if EVERYTHING in board else [esp_id for esp_id in esp_ids if esp_id not in stopped]
+        everything = board.get(EVERYTHING)
+        if everything is None or everything.revision != held.revision or read_up_to < held.revision:
+            return False
+        free = [esp_id for esp_id in esp_ids if esp_id not in board]
         await self._bus.publish_batch([self._clear(each, held, f"r{held.revision}", read_up_to) for each in free])
+        for esp_id in free:
+            self._late.freed(esp_id, held.stop, self._now_ms())
+        return True
 
     def ended_by(self, held: Held, said_at: int) -> None:
         """The stop of a device has ended by what the device said at this time (ms). If it was sent again since, the
@@ -359,7 +361,7 @@ class Stops(Mapping[str, Emergency]):
 
     def free(self, stop: Emergency) -> None:
         """Send a clear to a device that had stopped on its own, once it accepts one."""
-        self._late.freed(stop, self._now_ms())
+        self._late.freed(stop.esp_id or "", stop, self._now_ms())
 
     def refused_clear(self, esp_id: str, at: int) -> None:
         """A device refused a clear at this time (ms), because the clear came too soon."""
