@@ -69,7 +69,7 @@ def pump(stack: Stack, rest: httpx.Client) -> Iterator[Device]:
             assert put.status_code == 200, put.text
         off = {"command": "OFF"}
         path = f"/api/v1/actuators/{esp_id}/{PUMP}/command"
-        wait_until(lambda: rest.post(path, json=off).status_code == 202, "commands are taken")
+        wait_until(lambda: rest.post(path, json=off).json()["state_reason"] is None, "commands are taken, it is online")
         wait_until(device.commands, "the device hears commands")
         device.heard.clear()
         yield device

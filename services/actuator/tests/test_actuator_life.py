@@ -350,16 +350,37 @@ async def test_a_device_that_is_offline_refuses_or_gets_its_commands_in_order_on
     waiting = [await life.send(name, queue=True, expires_s=60) for name in ("OFF", "ON")]
     brief = await life.send("ON", queue=True, expires_s=20)
     await life.sweep.once()
-    assert await life.outbox() == []
+    early = [payload["correlation_id"] for _, payload in await life.outbox()]
+    assert early == [waiting[0].command_id], "OFF does not wait: the device may listen all the same"
     life.wait(30)
     await life.sweep.once()
     assert (await life.how(brief)).state == "expired"
     life.devices["ESP_A"] = device("ESP_A")
     await life.sweep.once()
     sent = [payload["correlation_id"] for _, payload in await life.outbox()]
-    assert sent == [each.command_id for each in waiting]
+    assert sent == [*early, *(each.command_id for each in waiting)]
     await life.sweep.once()
-    assert len(await life.outbox()) == 2, "once"
+    assert len(await life.outbox()) == 3, "once"
+
+
+async def test_off_is_sent_to_a_device_that_is_offline_and_its_answer_says_that_it_is_not_confirmed(life):
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    waiting = await life.send("OFF", queue=True, expires_s=60)
+    now = await life.send("OFF")
+    assert now.state_reason == (
+        "the device is offline: OFF is sent all the same, and is confirmed once the device answers"
+    )
+    sent = [payload["correlation_id"] for _, payload in await life.outbox()]
+    assert sent == [waiting.command_id, now.command_id]
+    assert (await life.how(waiting)).state == "queued", "it is sent once more when the device is back"
+    await life.say(life.sent(now))
+    at_broker = await life.how(now)
+    assert (at_broker.state, at_broker.state_reason) == ("sent", now.state_reason)
+    life.wait(10)
+    await life.sweep.once()
+    ended = await life.how(now)
+    assert (ended.state, ended.state_reason) == ("expired", "no answer within 10 s")
 
 
 async def test_a_command_that_waited_for_a_device_is_sent_once_the_device_had_time_to_subscribe(life):
@@ -466,7 +487,7 @@ async def test_an_off_that_waits_for_its_device_ends_what_waits_before_it_though
     await life.sweep.once()
     life.devices["ESP_A"] = device("ESP_A")
     await life.sweep.once()
-    assert await life.outbox() == []
+    assert [payload["command"] for _, payload in await life.outbox()] == ["OFF"], "the one that was sent at once"
 
 
 @pytest.mark.parametrize(("answers", "sent"), [(True, 1), (False, 2)])

@@ -336,17 +336,21 @@ def test_the_checks_before_a_command_is_sent(request_, actuator, siblings, stops
 
 
 @pytest.mark.parametrize(
-    ("device", "queue", "status", "code"),
+    ("device", "command", "queue", "status", "code"),
     [
-        (None, False, 404, 5001),
-        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="pending", online=True), False, 409, 5001),
-        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved"), False, 409, 5007),
-        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved"), True, None, None),
-        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved", online=True), False, None, None),
+        (None, "ON", False, 404, 5001),
+        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="pending", online=True), "ON", False, 409, 5001),
+        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved"), "ON", False, 409, 5007),
+        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved"), "TOGGLE", False, 409, 5007),
+        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved"), "OFF", False, None, None),
+        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved"), "ON", True, None, None),
+        (DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved", online=True), "ON", False, None, None),
     ],
 )
-def test_a_command_needs_a_device_that_is_let_in_and_online_or_may_be_waited_for(device, queue, status, code):
-    asked = CommandRequest(command="ON", queue=queue)
+def test_a_command_needs_a_device_that_is_let_in_and_online_or_may_be_waited_for_and_off_none_online(
+    device, command, queue, status, code
+):
+    asked = CommandRequest(command=command, queue=queue)
     if status is None:
         check_reachable(check_device(device, "ESP_A"), asked)
         return

@@ -10,6 +10,7 @@ from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
+    UNCONFIRMED,
     CommandId,
     CommandRequest,
     CommandStatus,
@@ -111,8 +112,10 @@ class CommandApi:
             step.units[key] = admitted(let_in(unit, self._devices.get(request.esp_id)), command)
             if device is None or self._takes_commands(request.esp_id):
                 step.dispatch(key, now)
-            elif device.online and off:
+            elif off and (device.online or request.request.queue):
                 step.outbox.append(early_off_message(command))
+            elif off:
+                step.dispatch(key, now, only=command.command_id)
             step.history.append(command_entry(command, now))
             check_in_time(request.request, caller, self._clock())  # the lock and the queries above may have waited
             await conclude(connection, self._bus, step, now, self._timeout)
@@ -164,6 +167,7 @@ class CommandApi:
             reason=asked.reason,
             idempotency_key=request.idempotency_key,
             body_hash=body_hash(asked),
+            state_reason=UNCONFIRMED if device is not None and not device.online and asked.command == "OFF" else None,
         )
 
 

@@ -79,8 +79,9 @@ def check_command(
 
 
 def check_reachable(device: DeviceRecord, request: CommandRequest) -> None:
-    """RpcError 409 (5007) for a device that is offline, unless the command may wait for it."""
-    if not device.online and not request.queue:
+    """RpcError 409 (5007) for a device that is offline, unless the command may wait for it. OFF is sent all the same:
+    the device may listen although the registry has it as offline."""
+    if not device.online and not request.queue and request.command != "OFF":
         raise RpcError(
             409,
             Code.ESP_OFFLINE,

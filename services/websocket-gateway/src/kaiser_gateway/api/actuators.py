@@ -101,7 +101,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     ) -> CommandStatus:
         """Send a command; GET /api/v1/commands/{command_id} and an actuator_response event report its result. 409
         (5007) if the device is offline and `queue` is not set, 423 under an emergency stop, 429 (5404) if there are too
-        many commands.
+        many commands. OFF passes each of these: `state_reason` says if it was sent to a device that is offline.
         """
         request = SendCommand(esp_id=esp_id, gpio=gpio, request=body, idempotency_key=idempotency_key)
         status = await call(bus, "actuator", "command", request, CommandStatus, caller=caller)

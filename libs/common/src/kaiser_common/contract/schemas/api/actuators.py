@@ -18,6 +18,8 @@ CommandStateName = Literal["queued", "sent", "acknowledged", "failed", "expired"
 OPEN_STATES: tuple[CommandStateName, ...] = ("queued", "sent")
 OVERRULED = "OFF came after it"
 """`state_reason` of a command that is cancelled because an OFF came while it waited for its device."""
+UNCONFIRMED = "the device is offline: OFF is sent all the same, and is confirmed once the device answers"
+"""`state_reason` of an OFF to a device that is offline by the registry, until it ends."""
 OPERATORS_STOP = "emergency stop by an operator"
 OPERATORS_CLEAR = "cleared by an operator"
 NO_REASON = "no reason given"
@@ -188,7 +190,8 @@ class CommandId(BaseModel):
 
 
 class CommandStatus(BaseModel):
-    """A command and how it stands; times in ms, None until reached. state_reason says why it did not succeed."""
+    """A command and how it stands; times in ms, None until reached. state_reason says why it did not succeed, or
+    why it may not."""
 
     model_config = FROZEN
 
