@@ -24,7 +24,15 @@ from kaiser_common.contract.schemas.api.actuators import (
     CommandStatus,
     SendCommand,
 )
-from kaiser_common.contract.schemas.api.logic import CreateRule, Execution, ExecutionsPage, ExecutionsQuery, Rule
+from kaiser_common.contract.schemas.api.logic import (
+    CreateRule,
+    Execution,
+    ExecutionsPage,
+    ExecutionsQuery,
+    Rule,
+    TestResult,
+    TestRule,
+)
 from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_common.contract.schemas.api.sensors import LatestQuery, ReadingItem, ReadingsPage
 from kaiser_common.contract.schemas.event import ActuatorResponseEvent, SensorDataEvent
@@ -177,10 +185,26 @@ class World:
         return await call(self.bus, "logic", method, request, answer, caller=OPERATOR)
 
     async def rule(self, name: str = "water", **settings: Any) -> Rule:
+        """Add a rule; it is in force."""
+        added = await self.added_rule(name, **settings)
+        await until_async(lambda: self._evaluates(added.rule_id), f"rule {name} is evaluated")
+        return added
+
+    async def added_rule(self, name: str = "water", **settings: Any) -> Rule:
+        """Add a rule, while none may be evaluated."""
         given = {"name": name, "conditions": [DRY], "actions": [PUMP], **settings}
-        created: Rule = await self.ask("create", CreateRule(settings=RuleSettings.model_validate(given)), Rule)
-        await asyncio.sleep(0.2)  # until the bucket has told it
-        return created
+        added: Rule = await self.ask("create", CreateRule(settings=RuleSettings.model_validate(given)), Rule)
+        return added
+
+    async def _evaluates(self, rule_id: str) -> bool:
+        """Whether the replica that evaluates has a rule, which it reads from the bucket."""
+        try:
+            await self.ask("test", TestRule(rule_id=rule_id), TestResult)
+        except RpcError as error:
+            if error.problem.status not in (404, 503, 504):  # 503, 504: for a moment nobody holds the lease
+                raise
+            return False
+        return True
 
     async def read(self, value: float, *, esp_id: str = "ESP_A", quality: str = "good", ts: int | None = None) -> None:
         event = SensorDataEvent(

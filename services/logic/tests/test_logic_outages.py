@@ -236,7 +236,7 @@ async def test_while_it_may_not_read_which_devices_were_away_it_answers_says_so_
             status = await until(lambda: _status(world.bus, "bucket devices"), "it holds the lease", 60.0)
             assert not status.ready
             assert "KV_devices is not read yet" in status.checks["bucket devices"]
-            rule = await world.rule()
+            rule = await world.added_rule()
             assert [one.rule_id for one in (await world.ask("list", RulesQuery(), RulesPage)).items] == [rule.rule_id]
             with pytest.raises(RpcError) as refused:
                 await world.ask("test", TestRule(rule_id=rule.rule_id, request=TestRequest()), TestResult)
