@@ -1,16 +1,20 @@
 """Events that NATS did not take in time are published again, also where nothing changes any more."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kaiser_common.bus.connection import BusUnavailable, Outgoing
 from kaiser_common.contract.pack import split
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_factory import publish
+from kaiser_factory.consumers.journal import Journal
 from kaiser_factory.consumers.topics import TopicsReader
 from kaiser_factory.domain.live import Changes, FactoryState
 from kaiser_factory.jobs.samples import Sampling
+from kaiser_factory.store.commands import Command
+from kaiser_factory_dialect import journal as entries
+from kaiser_factory_dialect.commands import FactoryCommand
 from kaiser_factory_dialect.reading import Arrival
 
 NOW = 1_771_000_000_000
@@ -36,6 +40,7 @@ class Away:
         self.is_away = True
         self.tried = 0
         self.taken: list[tuple[str, str]] = []
+        self.on_event: Callable[[Any], None] = lambda _: None
 
     def message_id(self) -> str:
         return "m"
@@ -47,7 +52,13 @@ class Away:
         for one in messages:
             for line in split(one.body) if "factory_module" in one.subject else [one.body]:
                 event = json.loads(line)
-                self.taken.append((one.subject.split(".")[1], event.get("serial") or one.subject.split(".")[2]))
+                self.on_event(event)
+                self.taken.append((one.subject.split(".")[1], _key(one, event)))
+
+
+def _key(message: Outgoing, event: Any) -> str:
+    """The serial in a pack, else the key in the subject."""
+    return str(event["serial"] if "factory_module" in message.subject else message.subject.split(".")[2])
 
 
 def heard(live: FactoryState, *messages: tuple[str, Any, str]) -> Changes:
@@ -106,3 +117,54 @@ async def test_a_factory_of_many_machines_waits_for_nats_once_in_a_round():
     bus.is_away = False
     await Sampling(bus, None, lambda: live)._look(live, NOW)
     assert len(bus.taken) == 100
+
+
+def command(name: str, state_of: Callable[[entries.JournalEntry], entries.JournalEntry]) -> Command:
+    """A command as `state_of` leaves it."""
+    sent_to = FactoryCommand(what="module.order", serial="S1", order_id="o", order_update_id=1, action_id=name)
+    entry = state_of(entries.queue(sent_to, NOW))
+    return Command(
+        command_id=name, env="live", epoch=1, request_key=name, step=0, user="someone", request={"do": "command"},
+        topic="module/v1/ff/S1/order", payload=b"{}", command=sent_to, queued_at=NOW, entry=entry,
+    )  # fmt: skip
+
+
+async def test_the_newest_state_of_a_command_is_told_once_nats_takes_events():
+    bus, said = Away(), []
+    journal = Journal(bus, ENVIRONMENT)
+    queued, sent = command("a", lambda entry: entry), command("a", lambda entry: entries.sent(entry, NOW + 1))
+    other = command("b", lambda entry: entry)
+    for each in (queued, other, sent):
+        await journal.publish([each])
+    bus.is_away = False
+    bus.on_event = said.append
+    await journal.publish()
+    assert [(each["command_id"], each["state"]) for each in said] == [("b", "queued"), ("a", "sent")]
+    await journal.publish()
+    assert len(said) == 2
+
+
+async def test_of_many_commands_that_nats_did_not_take_the_newest_are_told():
+    bus = Away()
+    journal = Journal(bus, ENVIRONMENT)
+    for first in (0, 200, 400):
+        await journal.publish([command(f"c{number}", lambda entry: entry) for number in range(first, first + 200)])
+    bus.is_away = False
+    await journal.publish()
+    assert bus.taken == [("factory_command", f"c{number}") for number in range(100, 600)]
+
+
+async def test_what_a_switch_interrupted_is_told_in_the_next_environment():
+    bus, untold = Away(), {}
+    abandoned = command("a", lambda entry: entries.abandon(entry, NOW + 1))
+    await Journal(bus, ENVIRONMENT, untold).publish([abandoned])
+    bus.is_away = False
+    next_one = Journal(bus, ENVIRONMENT.model_copy(update={"epoch": 2}), untold)
+    await next_one.publish()
+    assert bus.taken == [("factory_command", "a")]
+    bus.is_away = True
+    await next_one.publish([abandoned])
+    next_one.drop_untold()
+    bus.is_away = False
+    await next_one.publish()
+    assert len(bus.taken) == 1

@@ -39,6 +39,8 @@ log = structlog.get_logger()
 _LATE_KEPT = 500
 LATE_WITHIN_MS = 3_600_000
 """A finish that comes later than this after the command's end is not noted any more."""
+_UNTOLD_KEPT = 500
+"""Commands whose event NATS did not take; of more, the newest are kept."""
 _ORDERS = frozenset({"module.order", "agv.order"})
 STEP_WITHIN_MS = 60_000
 """A step follows the one before within this time or never: after a longer outage no person expects a machine to
@@ -50,13 +52,16 @@ _MAY_BE_LATE = frozenset({"no_answer", "timed_out"})
 class Journal:
     """The open commands of the environment in force."""
 
-    def __init__(self, bus: Bus, environment: FactoryEnvironment) -> None:
+    def __init__(self, bus: Bus, environment: FactoryEnvironment, untold: dict[str, Command] | None = None) -> None:
+        """untold: commands whose newest state was not published yet. A switch of the environment ends one journal and
+        begins the next, which publishes what the one before could not."""
         self._bus = bus
         self.environment = environment
         self._open: dict[str, Command] = {}
         self._late: dict[str, Command] = {}
         self._index = CommandIndex()
         """Of the open and the late ones."""
+        self._untold: dict[str, Command] = {} if untold is None else untold
         self._waiting: dict[str, list[Command]] = {}
 
     async def load(self, connection: Connection) -> list[Command]:
@@ -184,9 +189,23 @@ class Journal:
         await self.publish(moved)
         await self.send(due)
 
-    async def publish(self, commands: Sequence[Command]) -> None:
-        """Publish how commands stand."""
-        await publish.events(self._bus, [("factory_command", each.command_id, entry_of(each)) for each in commands])
+    def drop_untold(self) -> None:
+        """Publish no state of before: another process may have moved and published these commands since."""
+        self._untold.clear()
+
+    async def publish(self, commands: Sequence[Command] = ()) -> None:
+        """Publish how commands stand, these and those whose event NATS did not take before. NATS away: with the next
+        call again."""
+        for command in commands:
+            self._untold.pop(command.command_id, None)
+            self._untold[command.command_id] = command
+        while len(self._untold) > _UNTOLD_KEPT:
+            del self._untold[next(iter(self._untold))]
+        told = list(self._untold.values())
+        if await publish.events(self._bus, [("factory_command", each.command_id, entry_of(each)) for each in told]):
+            for command in told:
+                if self._untold.get(command.command_id) is command:
+                    del self._untold[command.command_id]
 
     async def send(self, commands: Sequence[Command]) -> None:
         """Put committed commands on the OUTBOX. NATS away: they stay queued, and expire."""

@@ -70,9 +70,11 @@ class FactoryHolder:
         self._environments = environments
         self._service = service
         self._settings = settings
+        self._untold: dict[str, Command] = {}
 
     async def until(self, stop: asyncio.Event) -> None:
         """Work until the event is set."""
+        self._untold.clear()
         async with beside(environments=self._environments.work_in_each(self._work)):
             await stop.wait()
 
@@ -80,7 +82,8 @@ class FactoryHolder:
         log.info("factory_environment", env=environment.env, kind=environment.kind, epoch=environment.epoch)
         await publish.events(self._bus, [("factory_environment", environment.env, environment)])
         new_broker = partial(Broker, self._bus, self._service, self._settings)
-        await Work(self._bus, self._pool, environment, self._settings, self._contents, new_broker).run()
+        journal = Journal(self._bus, environment, self._untold)
+        await Work(self._bus, self._pool, environment, self._settings, self._contents, new_broker, journal).run()
 
 
 class Work:
@@ -94,6 +97,7 @@ class Work:
         settings: FactorySettings,
         contents: Contents,
         new_broker: Callable[[], Broker],
+        journal: Journal,
     ) -> None:
         self._contents = contents
         self._new_broker = new_broker
@@ -102,7 +106,7 @@ class Work:
         self._environment = environment
         self._settings = settings
         self._live: FactoryState | None = None
-        self._journal = Journal(bus, environment)
+        self._journal = journal
         self._storing = MessageStore(pool, self._journal, self._layout)
 
     async def run(self) -> None:
@@ -160,5 +164,6 @@ class Work:
     async def _expire(self, consumer: Consumer) -> None:
         async def step() -> None:
             await self._storing.expire(consumer.position)
+            await self._journal.publish()
 
         await every(_EXPIRE_EVERY_S, step, "journal_postponed", delay_s=_EXPIRE_EVERY_S, retry_s=_RETRY_S)
