@@ -95,12 +95,14 @@ def plot(person: Person) -> dict[str, float]:
 
 def fingers(person: Person) -> Callable[..., None]:
     """`touch(kind, *shares)` sends what a touch screen sends: touchStart, touchMove or touchEnd, with a finger at each
-    share of the chart's width."""
-    place = plot(person)
+    share of the chart's width, which is where it is at the touchStart."""
+    place: dict[str, float] = {}
     screen = person.page.context.new_cdp_session(person.page)
     screen.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
 
     def touch(kind: str, *shares: float) -> None:
+        if kind == "touchStart":
+            place.update(plot(person))
         points = [
             {"id": number, "x": place["x"] + share * place["width"], "y": place["y"] + 80}
             for number, share in enumerate(shares)
