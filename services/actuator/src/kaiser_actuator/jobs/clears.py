@@ -68,13 +68,17 @@ class Clears:
             return
         everything = board.get(EVERYTHING)
         tracked: set[str] = set()
+        others: set[str] = set()
         if everything is not None and everything.clearing is not None:
             async with self._pool.connection() as connection:
-                tracked = await actuators.devices_with_actuators(connection)
+                devices = await actuators.devices_with_actuators(connection)
+            addresses = self._stops.addresses
+            tracked = {esp_id for esp_id in devices if addresses.is_let_in(esp_id)}
+            others = devices.union(each.esp_id for each in addresses.all()) - tracked
         due = what_is_due(board, tracked, self._stops.told, self._now_ms(), heard_ms)
         for start in range(0, len(due.changes), _AT_ONCE):
             part = due.changes[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._change(change, board.get(change.key), tracked) for change in part))
+            await asyncio.gather(*(self._change(change, board.get(change.key), others) for change in part))
         fresh = [
             each
             for each in due.clears
@@ -139,13 +143,13 @@ class Clears:
             return now_ms
         return ms_of(await self._heard(time_of(now_ms)))
 
-    async def _change(self, change: Put | Delete, before: Held | None, tracked: set[str]) -> None:
+    async def _change(self, change: Put | Delete, before: Held | None, others: set[str]) -> None:
         if isinstance(change, Put):
             after = await self._stops.apply(change)
             if after is not None and after.clearing is None:
                 await self._given_up(after)
         elif change.key == EVERYTHING and before is not None:
-            await self._everything_cleared(change, before, tracked)
+            await self._everything_cleared(change, before, others)
         elif before is not None and before.clearing is not None:
             # a newer stop of everything holds its device: without this the table would bring the stop back
             await self._ledger.note_cleared(before.stop, before.clearing.by, before.clearing.reason)
@@ -164,15 +168,14 @@ class Clears:
         await self._stops.tell_kept(held.stop)
         await self._ledger.note_not_cleared(held.stop)
 
-    async def _everything_cleared(self, change: Delete, before: Held, tracked: set[str]) -> None:
+    async def _everything_cleared(self, change: Delete, before: Held, others: set[str]) -> None:
         """Each device with actuators has a stop of its own by now; the others are sent a clear that needs no answer,
         before the stop ends, because nothing would send it afterwards."""
         assert before.clearing is not None
         if self._stops.read_up_to < before.revision:
             return  # ingest would drop the clears: at the next look
         await self._ledger.note_cleared(before.stop, before.clearing.by, before.clearing.reason)
-        others = [each.esp_id for each in self._stops.addresses.all() if each.esp_id not in tracked]
-        if await self._stops.release(before, others):
+        if await self._stops.release(before, sorted(others)):
             await self._stops.apply(change)  # changes nothing where somebody stopped everything again
 
     def _is_online(self, esp_id: str) -> bool:
