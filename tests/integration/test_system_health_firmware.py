@@ -57,6 +57,7 @@ def test_generation_b_at_another_site_takes_everything_that_health_sends(stack: 
         flash = device.board.flash
         admit(rest, esp_id)
         wait_until(lambda: device.registered and not device.pending, "it knows that it is approved")
+        wait_until(lambda: registry(rest, esp_id).get("ip"), "the registry has what its heartbeat says")
         seen = registry(rest, esp_id)
         assert (seen["kaiser_id"], seen["generation"], seen["ip"]) == ("north", "B", "192.168.1.57")
 
