@@ -4,6 +4,7 @@ Asserted on the pumps: when all has come to rest, what is in force and what each
 answered after every clear was asked holds. FAULTS_SEED repeats a run, as far as the machine's timing lets it.
 """
 
+import math
 import random
 import threading
 import time
@@ -28,17 +29,20 @@ CLEARS_AT_ONCE = 64
 take over an hour."""
 FREE_S = 900.0
 """A killed actuator leaves a stop of each device and one of each pump: two thousand clears."""
+UNDER_WAY_S = 2.0
+"""From the moment of asking until the gateway has a request, on a busy machine."""
 _WAYS = ("stop", "stop", "stop all", "clear", "clear", "clear", "clear all", "clear all", "boot", "kill")
 
 
 @dataclass(slots=True)
 class Done:
-    """An operator's action, with the times of asking; `whom` is None for everything."""
+    """An operator's action, with the times of asking and of the answer; `whom` is None for everything."""
 
     what: str
     whom: str | None
     asked_at: float
     status: int = 0
+    ended_at: float = math.inf
 
 
 @dataclass
@@ -83,13 +87,15 @@ class Round:
             done.status = rest.post(STOP if done.what == "stop" else CLEAR, json=target).status_code
         except httpx.HTTPError:
             done.status = -1
+        done.ended_at = time.monotonic()
         return done
 
     def must_be_stopped(self, esp_id: str) -> bool:
-        """Whether a stop of the device was answered 200 that no clear was asked behind."""
+        """Whether a stop of the device was answered 200 that no clear was asked behind, or so shortly before that it
+        may have been at the gateway after the stop: two requests that are made at once have no order."""
         about = [each for each in self.done if each.whom in (None, esp_id)]
         stops = [each.asked_at for each in about if each.what == "stop" and each.status == 200]
-        clears = [each.asked_at for each in about if each.what == "clear"]
+        clears = [min(each.asked_at + UNDER_WAY_S, each.ended_at) for each in about if each.what == "clear"]
         return bool(stops) and max(stops) > max(clears, default=0.0)
 
 

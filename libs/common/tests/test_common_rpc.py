@@ -1,6 +1,7 @@
 """Request and reply on a real NATS server."""
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
@@ -157,6 +158,25 @@ async def test_a_request_that_comes_after_its_caller_gave_up_is_not_carried_out_
         answer = await bus.client.request("rpc.late.stop", b"{}", timeout=20, headers=late)
         assert Number.model_validate_json(answer.data).n == 1
         assert done[1:] == [1000]
+
+
+async def test_the_owner_knows_when_a_request_was_made(bus):
+    asked: list[int | None] = []
+
+    async def note(request: Nothing, caller: Caller) -> Number:
+        asked.append(caller.asked_ms)
+        return Number(n=1)
+
+    async with serve(bus, "times", {"note": Method(Nothing, note)}):
+        before = time.time_ns() // 1_000_000
+        await ask(bus, "times", "note", Nothing(), Number)
+        after = time.time_ns() // 1_000_000
+        for word in ("-1", "soon", "9" * 16):
+            headers = {"Kaiser-Caller": ADA.model_dump_json(), "Kaiser-Asked": word}
+            await bus.client.request("rpc.times.note", b"{}", timeout=20, headers=headers)
+    assert asked[0] is not None
+    assert before <= asked[0] <= after
+    assert asked[1:] == [None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -897,6 +897,19 @@ async def test_an_alert_during_a_clear_is_a_stop_that_the_clear_does_not_end(lif
     assert life.stops[in_force[0]].raised_by == "device ESP_A"
 
 
+@pytest.mark.parametrize("target", [{"all": True}, {"esp_id": "ESP_A"}, {"esp_id": "ESP_A", "gpio": 5}])
+async def test_a_clear_that_was_asked_before_a_stop_and_comes_behind_it_does_not_end_it(life, target):
+    """Stops overtake other requests, so a clear without ids finds one that its sender cannot have seen."""
+    await life.pump()
+    pressed = EmergencyStop(**{name: value for name, value in target.items() if name != "all"}, reason="leak")
+    [stop] = (await life.emergency.stop(pressed, ADA)).items
+    early, late = (ADA.model_copy(update={"asked_ms": stop.raised_at + delay_ms}) for delay_ms in (-1, 0))
+    assert await refusal(life.emergency.clear(ClearEmergency(**target), early)) == (409, 5414)
+    assert [each.clearing for each in life.stops.values()] == [None]
+    await life.emergency.clear(ClearEmergency(**target), late)
+    assert all(each.clearing for each in life.stops.values())
+
+
 async def test_alerts_of_an_actuator_that_is_locked_already_lock_it_no_second_time_while_its_device_is_cleared(life):
     await life.pump()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)

@@ -34,6 +34,7 @@ from kaiser_common.bus.calls import Calls, subscriber_config
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.right_of_way import RightOfWay
 from kaiser_common.bus.rpc import (
+    ASKED,
     CALLER,
     DEADLINE,
     DENIED,
@@ -341,12 +342,15 @@ async def _decoded(message: StreamMessage[Request]) -> tuple[BaseModel, Caller]:
 
 
 def caller_of(service: str, message: Msg) -> Caller:
-    """The caller of a request, with its deadline. Raises CallerMissing, also for one that cannot be read."""
+    """The caller of a request, with its times. Raises CallerMissing, also for one that cannot be read."""
     headers = message.headers or {}
-    deadline = headers.get(DEADLINE, "")
     try:
         caller = Caller.model_validate_json(headers.get(CALLER, ""))
     except ValidationError as error:
         raise CallerMissing(service) from error
-    known = deadline.isascii() and deadline.isdigit() and len(deadline) <= 15
-    return caller.model_copy(update={"deadline_ms": int(deadline) if known else None})
+    times = {"asked_ms": _ms_of(headers.get(ASKED, "")), "deadline_ms": _ms_of(headers.get(DEADLINE, ""))}
+    return caller.model_copy(update=times)
+
+
+def _ms_of(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None

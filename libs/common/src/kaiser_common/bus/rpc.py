@@ -24,6 +24,7 @@ ItemT_co = TypeVar("ItemT_co", covariant=True)
 PROBLEM = "Kaiser-Problem"
 CALLER = "Kaiser-Caller"
 DEADLINE = "Kaiser-Deadline"
+ASKED = "Kaiser-Asked"
 MISSING_FIELD, TYPE_MISMATCH = Code.MISSING_REQUIRED_FIELD, Code.FIELD_TYPE_MISMATCH
 OUT_OF_RANGE, UNAVAILABLE, TIMEOUT = Code.VALUE_OUT_OF_RANGE, Code.DEPENDENCY_MISSING, Code.OPERATION_TIMEOUT
 FAILED, DENIED, NO_CALLER = Code.PROCESSING_FAILED, Code.PERMISSION_DENIED, Code.CALLER_MISSING
@@ -36,7 +37,8 @@ class Caller(BaseModel):
     user: a person, or the service that asks on its own account. address: of the client from which a person asks; a
     service has none. role: viewer, operator or admin; a service's own is the
     least that a person would need for the same. deadline_ms: when the caller stops waiting (ms since 1970), None if
-    unknown. The owner must not act on the request after it.
+    unknown. The owner must not act on the request after it. asked_ms: when the request was made, by the clock of the
+    process that the person asked; it may have waited since. None if unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +48,7 @@ class Caller(BaseModel):
     request_id: str = ""
     address: str = Field(default="", max_length=64)
     deadline_ms: int | None = Field(default=None, exclude=True)
+    asked_ms: int | None = Field(default=None, exclude=True)
 
 
 class RpcError(Exception):
@@ -102,8 +105,9 @@ async def call_for_json(
     Raises RpcError, also (422, 5209) for text that is no Unicode, and (504, 5403) without an answer within `timeout_s`,
     of which NotRunning where no process is there to answer.
     """
-    deadline_ms = time.time_ns() // 1_000_000 + int(timeout_s * 1000)
-    headers = {CALLER: caller.model_dump_json(), DEADLINE: str(deadline_ms)}
+    asked_ms = time.time_ns() // 1_000_000
+    deadline_ms = asked_ms + int(timeout_s * 1000)
+    headers = {CALLER: caller.model_dump_json(), ASKED: str(asked_ms), DEADLINE: str(deadline_ms)}
     try:
         body = request.model_dump_json().encode()
     except PydanticSerializationError as error:

@@ -99,7 +99,7 @@ class EmergencyApi:
         return 0
 
     async def clear(self, request: ClearEmergency, caller: Caller) -> Emergencies:
-        """Clear the stop with exactly this target, as the caller saw it.
+        """Clear the stop with exactly this target, as the caller saw it, or as it was when the caller asked.
 
         The lock of one actuator ends immediately, and so does the stop of a device that is not registered and approved,
         because it cannot confirm. Any other device must: the answer waits for it. RpcError 404 if there is no such
@@ -110,7 +110,14 @@ class EmergencyApi:
         clearing = Clearing(by=caller.user, reason=request.reason, asked_at=self._now_ms())
         can_confirm = request.esp_id is None or self._stops.addresses.is_let_in(request.esp_id)
         try:
-            held, change = begin_clear(self._stops.board(), key, request.ids, clearing, can_confirm=can_confirm)
+            held, change = begin_clear(
+                self._stops.board(),
+                key,
+                request.ids,
+                clearing,
+                can_confirm=can_confirm,
+                asked_ms=caller.asked_ms,
+            )
         except Conflict as conflict:
             raise _newer(conflict.since) from conflict
         except Covered as covered:

@@ -106,10 +106,17 @@ def press(stop: Emergency) -> Put:
 
 
 def begin_clear(
-    board: Board, key: str, seen: Collection[str] | None, clearing: Clearing, *, can_confirm: bool = True
+    board: Board,
+    key: str,
+    seen: Collection[str] | None,
+    clearing: Clearing,
+    *,
+    can_confirm: bool = True,
+    asked_ms: int | None = None,
 ) -> tuple[Held, Put | Delete]:
-    """Begin to clear the stop of a key. `seen`: the ids that the person saw, None for the one in force now.
-    can_confirm: False for a device whose answers ingest rejects.
+    """Begin to clear the stop of a key. `seen`: the ids that the person saw, None for the one in force when the person
+    asked, at `asked_ms`: stops overtake other requests, so one may have been raised since. asked_ms None: the one in
+    force now. can_confirm: False for a device whose answers ingest rejects.
 
     The lock of one actuator ends immediately, and so does the stop of a device under a stop of everything, or of one
     that cannot confirm; otherwise devices must confirm. Conflict, Covered or NotInForce give the reason of a refusal.
@@ -123,7 +130,8 @@ def begin_clear(
         if wider is not None:
             raise Covered(wider)
         raise NotInForce
-    if held.revision == 0 or (seen is not None and held.stop.emergency_id not in seen):  # 0: being raised just now
+    is_newer = held.stop.raised_at > (held.stop.raised_at if asked_ms is None else asked_ms)
+    if held.revision == 0 or (is_newer if seen is None else held.stop.emergency_id not in seen):  # 0: being raised
         raise Conflict(held.stop)
     ends_at_once = held.stop.gpio is not None or (
         key != EVERYTHING and (_everything_is_stopped(board) or not can_confirm)

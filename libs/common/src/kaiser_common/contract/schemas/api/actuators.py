@@ -287,7 +287,7 @@ class ClearEmergency(EmergencyTarget):
     """Allow commands again; nothing is switched on by it.
 
     ids: the emergency_id of each stop that the operator saw; a newer one of the same target makes the request fail.
-    Without ids the stop that is in force when the request arrives is cleared. all: needed to clear the stop of
+    Without ids the stop that was in force when the gateway had the request is cleared. all: needed to clear the stop of
     everything, so that a forgotten esp_id does not.
     """
 
