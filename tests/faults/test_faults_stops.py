@@ -5,6 +5,7 @@ answered after every clear was asked holds. FAULTS_SEED repeats a run, as far as
 """
 
 import math
+import os
 import random
 import threading
 import time
@@ -19,7 +20,7 @@ from crowd import PUMP, Crowd
 from harness import Stack, wait_until
 
 DEVICES = {True: 1000, False: 100}
-ROUNDS = {True: 50, False: 2}
+ROUNDS = {True: int(os.environ.get("FAULTS_STOP_ROUNDS", "50")), False: 2}
 STOP, CLEAR = "/api/v1/actuators/emergency_stop", "/api/v1/actuators/clear_emergency"
 PRESSES_S = 6.0
 """For how long operators press and clear in a round; a device takes a clear 5 s after its stop."""
