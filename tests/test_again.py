@@ -59,7 +59,7 @@ def test_nothing_runs_again_where_none_or_many_failed(project, capfd, failing, s
 
 @pytest.mark.parametrize(("command", "ended", "status"), [("true", "passed", 0), ("false", "FAILED", 1)])
 def test_ci_says_on_a_line_of_its_own_how_the_first_run_ended(command: str, ended: str, status: int):
-    """A run that is green because of the second one is told from a green first run."""
+    """The output says whether the first run was green, or only the second one."""
     script = (Path(__file__).parents[1] / ".ci/run").read_text()
     begin = script.index("first_run() {")
     function = script[begin : script.index("\n}\n", begin) + 3]
