@@ -108,6 +108,23 @@ async def test_while_the_stored_stops_cannot_be_read_no_clear_goes_out_and_they_
         assert [stops.forbids_clear("ESP_A", number) for number in (6, 8, 10)] == [True, True, False]
 
 
+async def test_a_value_that_is_forgotten_while_it_waits_to_be_written_is_not_written(
+    bus_settings: CommonSettings,
+) -> None:
+    """The next time that this process holds the lease, another one may have written a newer value."""
+    async with connect(bus_settings, "test") as bus:
+        answering, bus.jetstream = bus.jetstream, _Hanging()  # type: ignore[assignment]
+        store = SessionStore(bus, "forgotten.")
+        first = asyncio.create_task(store.remember_profile("lab"))
+        second = asyncio.create_task(store.remember_stops(b"old"))
+        await asyncio.sleep(0)
+        store.forget()
+        bus.jetstream = answering
+        first.cancel()
+        await second
+        assert await SessionStore(bus, "forgotten.").stops() is None
+
+
 @pytest.mark.parametrize("text", [b"[]", b"{", b"{}", b"\xff"])
 async def test_stored_stops_of_another_form_withhold_each_clear_until_their_key_is_deleted(
     bus_settings: CommonSettings, text: bytes

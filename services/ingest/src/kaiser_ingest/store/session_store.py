@@ -126,10 +126,13 @@ class SessionStore:
             log.warning("session_state_not_written", key=key, reason=str(error))
 
     async def _write(self, key: str) -> None:
-        """Write the newest value of a key; one at a time, so that no older value comes behind it."""
+        """Write the newest value of a key, unless it was forgotten meanwhile; one at a time, so that no older value
+        comes behind it."""
         try:
             async with asyncio.timeout(_TIMEOUT_S), self._writing:
-                value = self._values[key]
+                value = self._values.get(key)
+                if value is None:
+                    return
                 bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
                 await bucket.put(self._prefix + key, value)
         except (NatsError, OSError, TimeoutError) as error:
