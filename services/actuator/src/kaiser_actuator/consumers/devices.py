@@ -69,8 +69,8 @@ class ActuatorMessages:
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
         """Raise the stops of alerts, of many devices at once, then process the messages in order; returns the
-        unreadable ones. A device that
-        accepts a configuration sets up its actuators again and forgets their stops, so the stops are sent again.
+        unreadable ones. A device that accepts a configuration sets up its actuators again and forgets their stops, so
+        the stops are sent again.
         """
         batch = decode(deliveries)
         for esp_id in sorted(batch.configured):

@@ -130,7 +130,7 @@ def begin_clear(
         if wider is not None:
             raise Covered(wider)
         raise NotInForce
-    is_newer = held.stop.raised_at > (held.stop.raised_at if asked_ms is None else asked_ms)
+    is_newer = asked_ms is not None and held.stop.raised_at > asked_ms
     if held.revision == 0 or (is_newer if seen is None else held.stop.emergency_id not in seen):  # 0: being raised
         raise Conflict(held.stop)
     ends_at_once = held.stop.gpio is not None or (

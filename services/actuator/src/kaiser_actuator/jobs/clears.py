@@ -169,7 +169,7 @@ class Clears:
         await self._ledger.note_not_cleared(held.stop)
 
     async def _everything_cleared(self, change: Delete, before: Held, others: set[str]) -> None:
-        """Each device with actuators has a stop of its own by now; the others are sent a clear that needs no answer,
+        """Each device that can confirm has a stop of its own by now; the others are sent a clear that needs no answer,
         before the stop ends, because nothing would send it afterwards."""
         assert before.clearing is not None
         if self._stops.read_up_to < before.revision:
