@@ -10,17 +10,9 @@ from typing import Any, get_type_hints
 import kaiser_client.calls
 import pytest
 from kaiser_client import Call
-from kaiser_common.runtime.service import Service
-from kaiser_gateway.domain.limits import Limiter
-from kaiser_gateway.domain.tokens import Signer
-from kaiser_gateway.handlers import build_app
-from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.store.standing import Standings
-from kaiser_gateway.store.users import Users
-from kaiser_gateway.ws.hub import Hub
-from kaiser_gateway.ws.topics import TopicsHub
 from pydantic import BaseModel
+from serverless_gateway import serverless_gateway
 
 OPERATION_OF = {"list_buckets": "list_readings"}
 """Calls that are another form of an operation."""
@@ -50,20 +42,7 @@ def functions() -> Iterator[Callable[..., Call[Any]]]:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
-    return build_app(
-        Service("trial"),
-        None,
-        None,
-        Hub(None, 15.0),
-        TopicsHub(None),
-        Users(None, None),
-        None,
-        None,
-        guard,
-        None,
-        GatewaySettings(),
-    ).openapi()
+    return serverless_gateway(GatewaySettings()).openapi()
 
 
 @pytest.fixture(scope="module")

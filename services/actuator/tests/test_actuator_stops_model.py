@@ -1112,15 +1112,7 @@ def test_a_press_that_is_written_down_after_a_newer_one_was_cleared_does_not_com
 
 
 def test_a_device_that_is_sent_its_stop_again_while_its_clear_is_written_down_is_free_in_the_end(quiet):
-    model = with_nothing_in_force()
-    model.press(0, ("ESP_A", None))
-    model.flow(12)
-    model.clear(0, ("ESP_A", None))
-    model.flow(12)
-    model.time_passes(5_100)
-    model.look(0)
-    model.flow(12)
-    assert model.world.stopped_at["ESP_A"] is None, "it took the clear"
+    model = with_a_clear_that_was_taken()
     model.take_alerts()
     model.answer(0, lost=False, again=False)
     model.run(0, model.replicas[0].stops.send_again("ESP_A", "online"))
@@ -1132,15 +1124,7 @@ def test_a_device_that_is_sent_its_stop_again_while_its_clear_is_written_down_is
 
 def test_a_stop_whose_clear_was_given_up_is_sent_again_though_nats_did_not_answer_at_first(quiet):
     """The device took the clear, and its confirmation was lost: it would run under the stop."""
-    model = with_nothing_in_force()
-    model.press(0, ("ESP_A", None))
-    model.flow(12)
-    model.clear(0, ("ESP_A", None))
-    model.flow(12)
-    model.time_passes(5_100)
-    model.look(0)
-    model.flow(12)
-    assert model.world.stopped_at["ESP_A"] is None, "it took the clear"
+    model = with_a_clear_that_was_taken()
     model.take_alerts()
     model.answer(0, lost=True, again=False)
     model.time_passes(16_000)
@@ -1156,15 +1140,7 @@ def test_a_stop_whose_clear_was_given_up_is_sent_again_though_nats_did_not_answe
 def test_a_stop_whose_clear_was_given_up_reaches_its_device_though_one_message_is_lost(quiet, failed):
     """The device took the clear, its confirmation was lost, and so is the stop that is sent then: the next one comes
     two seconds later, also if NATS did not answer at first."""
-    model = with_nothing_in_force()
-    model.press(0, ("ESP_A", None))
-    model.flow(20)
-    model.clear(0, ("ESP_A", None))
-    model.flow(12)
-    model.time_passes(5_100)
-    model.look(0)
-    model.flow(12)
-    assert model.world.stopped_at["ESP_A"] is None, "it took the clear"
+    model = with_a_clear_that_was_taken()
     model.world.answers.clear()
     model.time_passes(16_000)
     model.look(0)
@@ -1242,6 +1218,20 @@ def with_nothing_in_force() -> StopsModel:
         model.flow(12)
     settle(model)
     assert model.bucket.stops() == {}
+    return model
+
+
+def with_a_clear_that_was_taken() -> StopsModel:
+    """ESP_A was stopped and took the clear; its confirmation is still on its way."""
+    model = with_nothing_in_force()
+    model.press(0, ("ESP_A", None))
+    model.flow(20)
+    model.clear(0, ("ESP_A", None))
+    model.flow(12)
+    model.time_passes(5_100)
+    model.look(0)
+    model.flow(12)
+    assert model.world.stopped_at["ESP_A"] is None, "it took the clear"
     return model
 
 

@@ -10,40 +10,22 @@ from claimed import holds
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from kaiser_common.contract.methods.whole import METHODS
-from kaiser_common.runtime.service import Service
 from kaiser_gateway.api.compat import devices as device_routes
 from kaiser_gateway.api.compat import measured, mocks, people
 from kaiser_gateway.api.compat import rules as rule_routes
 from kaiser_gateway.domain.compat import common, devices, frames, rules
 from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.domain.tokens import Signer
-from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.store.standing import Standings
-from kaiser_gateway.store.users import Users
-from kaiser_gateway.ws.hub import Hub
-from kaiser_gateway.ws.topics import TopicsHub
+from serverless_gateway import serverless_gateway
 
 NOTHING = {"action": "unsubscribe", "filters": None}
 EVERYTHING = {"action": "subscribe", "filters": {}}
 
 
 def application(compat: bool) -> FastAPI:
-    guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
-    return build_app(
-        Service("trial"),
-        None,
-        None,
-        Hub(None, 15.0),
-        TopicsHub(None),
-        Users(None, None),
-        None,
-        None,
-        guard,
-        None,
-        GatewaySettings(compat=compat),
-    )
+    return serverless_gateway(GatewaySettings(compat=compat))
 
 
 @pytest.mark.parametrize(("compat", "status"), [(True, 200), (False, 404)])

@@ -6,35 +6,14 @@ import pkgutil
 
 import jsonschema_rs
 import pytest
-from kaiser_common.runtime.service import Service
 from kaiser_gateway import api, handlers
-from kaiser_gateway.domain.limits import Limiter
-from kaiser_gateway.domain.tokens import Signer
-from kaiser_gateway.handlers import build_app
-from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.store.standing import Standings
-from kaiser_gateway.store.users import Users
-from kaiser_gateway.ws.hub import Hub
-from kaiser_gateway.ws.topics import TopicsHub
+from serverless_gateway import serverless_gateway
 
 
 @pytest.fixture(scope="module")
 def document() -> dict:
-    guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
-    return build_app(
-        Service("trial"),
-        None,
-        None,
-        Hub(None, 15.0),
-        TopicsHub(None),
-        Users(None, None),
-        None,
-        None,
-        guard,
-        None,
-        GatewaySettings(),
-    ).openapi()
+    return serverless_gateway(GatewaySettings()).openapi()
 
 
 def operations(document: dict):

@@ -122,7 +122,7 @@ async def test_a_file_that_comes_a_byte_at_a_time_is_cut_off_with_its_connection
         dripping.cancel()
         writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
-    await until(lambda: "drop_import" in recorder.asked, "the recorder is told")
+    await until(lambda: "drop_import" in recorder.asked, "the recorder is asked to drop what came of the file")
     assert "end_import" not in recorder.asked
 
 
