@@ -180,9 +180,21 @@ class LateFirmwareA(FirmwareA):
 
 @pytest.mark.parametrize("name", ["ON", "OFF"])
 def test_a_command_right_after_the_first_heartbeat_moves_the_pump_of_a_device_that_subscribes_late(
-    stack: Stack, rest: httpx.Client, esp_id: str, name: str
+    stack: Stack, rest: httpx.Client, name: str
 ):
-    """ON is held until the device has had the time to subscribe. OFF is not: the broker drops it, and gets it again."""
+    """ON is held until the device has had the time to subscribe. OFF is not: the broker drops it, and gets it again.
+
+    A device that needed longer than commands are held, on a busy machine, shows nothing: the next one is tried.
+    """
+    tried = (try_a_command_before_the_subscriptions(stack, rest, name) for _ in range(20))
+    held_for_s = next(took_s for took_s in tried if took_s is not None)
+    assert held_for_s > HELD_S
+
+
+def try_a_command_before_the_subscriptions(stack: Stack, rest: httpx.Client, name: str) -> float | None:
+    """Seconds from the first heartbeat until the command came, and moved the pump; None: it subscribed too late."""
+    [esp_id] = stack.register(1)
+    register_pump(rest, esp_id)
     topic = f"kaiser/god/esp/{esp_id}/actuator/{PUMP}/command"
     device = LateFirmwareA(address(stack), esp_id, flash=with_pump(), interval_s=0.3)
     booting = threading.Thread(target=device.board.power_on)
@@ -196,9 +208,12 @@ def test_a_command_right_after_the_first_heartbeat_moves_the_pump_of_a_device_th
             if name == "OFF":
                 wait_until(lambda: dropped, "the broker has it, and drops it")
         device.may_subscribe.set()
+        booting.join(60)
+        if time.time() - device.said_at > HELD_S:
+            return None
         wait_until(lambda: pump.on == (name == "ON"), "the pump has moved")
         came_at = next(heard.at for heard in list(device.board.heard) if heard.topic == topic)
-        assert came_at - device.said_at > HELD_S
+        return came_at - device.said_at
     finally:
         device.may_subscribe.set()
         booting.join(60)
