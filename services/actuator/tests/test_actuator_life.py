@@ -373,14 +373,24 @@ async def test_off_is_sent_to_a_device_that_is_offline_and_its_answer_says_that_
     )
     sent = [payload["correlation_id"] for _, payload in await life.outbox()]
     assert sent == [waiting.command_id, now.command_id]
-    assert (await life.how(waiting)).state == "queued", "it is sent once more when the device is back"
-    await life.say(life.sent(now))
-    at_broker = await life.how(now)
-    assert (at_broker.state, at_broker.state_reason) == ("sent", now.state_reason)
+    for command in (waiting, now):
+        assert (await life.how(command)).state == "queued", "it is sent once more when the device is back"
     life.wait(10)
     await life.sweep.once()
     ended = await life.how(now)
-    assert (ended.state, ended.state_reason) == ("expired", "no answer within 10 s")
+    assert (ended.state, ended.state_reason) == ("expired", "the device did not come online in time")
+
+
+async def test_off_to_a_device_that_was_just_booting_is_sent_again_once_it_had_time_to_subscribe(life):
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    off = await life.send("OFF")
+    life.devices["ESP_A"] = device("ESP_A")
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    await life.sweep.once()
+    life.wait(2)
+    await life.sweep.once()
+    assert [payload["correlation_id"] for _, payload in await life.outbox()] == [off.command_id, off.command_id]
 
 
 async def test_a_command_that_waited_for_a_device_is_sent_once_the_device_had_time_to_subscribe(life):

@@ -29,10 +29,10 @@ class Step:
     def __post_init__(self) -> None:
         self.units = dict(self.before)
 
-    def dispatch(self, key: Key, now: datetime, *, only: str | None = None) -> None:
-        """Give the commands to the OUTBOX that are not there yet, oldest first. only: this one, the others wait on."""
+    def dispatch(self, key: Key, now: datetime) -> None:
+        """Give the commands to the OUTBOX that are not there yet, oldest first."""
         for command in self.units[key].open:
-            if command.state == "queued" and command.dispatched_at is None and only in (None, command.command_id):
+            if command.state == "queued" and command.dispatched_at is None:
                 self.units[key] = on_dispatched(self.units[key], command.command_id, now)
                 self.outbox.append(outgoing.command_message(command))
 

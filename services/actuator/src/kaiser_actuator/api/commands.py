@@ -112,10 +112,8 @@ class CommandApi:
             step.units[key] = admitted(let_in(unit, self._devices.get(request.esp_id)), command)
             if device is None or self._takes_commands(request.esp_id):
                 step.dispatch(key, now)
-            elif off and (device.online or request.request.queue):
-                step.outbox.append(early_off_message(command))
             elif off:
-                step.dispatch(key, now, only=command.command_id)
+                step.outbox.append(early_off_message(command))
             step.history.append(command_entry(command, now))
             check_in_time(request.request, caller, self._clock())  # the lock and the queries above may have waited
             await conclude(connection, self._bus, step, now, self._timeout)
