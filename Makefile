@@ -102,10 +102,10 @@ faults: install ## kill, freeze, fill and cut off everything under load; verdict
 faults-results: install ## one file of the verdicts in .faults, into bench/faults.json
 	@PYTHONPATH=.:tests/support $(BIN)/python -m bench.faults $(ARGS)
 
-bench: install ## how fast it is, into bench/results.json (an hour): make bench ARGS=--quick
+bench: install ## how fast it is, into bench/results.json (an hour): make bench ARGS=--quick, or ARGS="--only latency growth-devices"
 	@PYTHONPATH=.:tests/support $(BIN)/python -m bench $(ARGS)
 
-figures: install ## draw the tables and charts of docs/performance.md anew from bench/results.json
+figures: install ## draw the tables and charts of README and docs from the results in bench/
 	@PYTHONPATH=. $(BIN)/python -m bench.figures
 
 soak: install ## an hour at 5,000 readings a second and the demo factory: does any process grow? make soak ARGS="--minutes 120"

@@ -36,6 +36,8 @@ class Bed:
 
     stack: Stack
     devices: list[str] = field(default_factory=list)
+    filled: int = 0
+    """Rows that the parts of growth have put into the table."""
     _next_ms: int = 0
 
     def register(self, count: int) -> None:

@@ -1,5 +1,4 @@
-"""Draws docs/performance.md's tables and charts from bench/results.json and bench/stops.json: `make figures`; pure but
-for reading files.
+"""Draws the tables and charts of the pages from the files of results: `make figures`; pure but for reading files.
 
 Each part says when it was measured and of which commit. A part that the file does not have is left out.
 """
@@ -7,72 +6,87 @@ Each part says when it was measured and of which commit. A part that the file do
 import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from bench import fault_figures, goals, scale_figures
+from bench.charts import Chart, number, svg
 from bench.stops import table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results.json"
-STOPS = ROOT / "bench/stops.json"
-"""Written by `make speed`; there is none before the first run on a quiet machine."""
-PAGE = ROOT / "docs/performance.md"
+FILES = {name: ROOT / f"bench/{name}.json" for name in ("stops", "soak", "faults")}
+"""Results that other commands write; one that has never run has no file."""
+PAGES = (ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/scale.md")
 CHARTS = ROOT / "docs/pictures"
-_BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
-
-Points = Sequence[tuple[float, float]]
+BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.figures", description=__doc__)
     parser.parse_args()
     results = measured()
-    PAGE.write_text(page(PAGE.read_text(), results))
+    for path in PAGES:
+        path.write_text(page(path.read_text(), results))
     for name, text in charts(results).items():
         (CHARTS / name).write_text(text)
+    for one in goals.judged(results):
+        print(f"{one.goal.name:<42}{one.goal.sign} {one.goal.value:<9g}{_WORDS[one.met].strip('*')}")
 
 
 def measured() -> dict[str, Any]:
-    """Everything that the files hold; `stops` where there is a file of stops."""
+    """Everything that the files hold."""
     found: dict[str, Any] = json.loads(RESULTS.read_text())
-    return found | ({"stops": json.loads(STOPS.read_text())} if STOPS.exists() else {})
+    return found | {name: json.loads(path.read_text()) for name, path in FILES.items() if path.exists()}
 
 
 def page(text: str, results: Mapping[str, Any]) -> str:
     """The page with each of its blocks drawn again."""
-    return _BLOCK.sub(lambda found: found[1] + _TABLES[found[2]](results) + found[3], text)
+    return BLOCK.sub(lambda found: found[1] + TABLES[found[2]](results) + found[3], text)
 
 
 def when(results: Mapping[str, Any], part: str) -> str:
-    """Commit and time of a part."""
-    said = results.get("parts", {}).get(part, results)
-    return f"{said.get('commit', '?')}, {said.get('at', '?')[:16].replace('T', ' ')} UTC"
+    """Commit and time of a part; and that it is of the quick form, or what was said of the machine."""
+    found = results.get("parts", {}).get(part) or {}
+    return _when(found or results.get(part) or {})
 
 
-def conditions(results: Mapping[str, Any]) -> str:
-    """The machine and the circumstances of a measurement, in words."""
-    machine = results["machine"]
-    note = f"; {results['note']}" if results.get("note") else ""
-    quick = "; the quick form, for a first look" if results.get("quick") else ""
-    said = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB"
-    return f"{said}, broker, bus, database, services and load generator on one machine{note}{quick}."
+def _when(found: Mapping[str, Any]) -> str:
+    commit = found.get("commit") or "commit not recorded"
+    quick = ", the quick form, for a first look" if found.get("quick") else ""
+    return f"{commit}, {found.get('at', '?')[:16].replace('T', ' ')} UTC{quick}"
+
+
+def conditions(results: Mapping[str, Any], part: str) -> str:
+    """The machine and the circumstances of a part, in words."""
+    found = results.get("parts", {}).get(part) or results.get(part) or {}
+    if "machine" not in found:
+        return "Not measured yet."
+    machine = found["machine"]
+    broker = f", Mosquitto {machine['mosquitto']}" if machine.get("mosquitto") else ""
+    load = f", load before {machine['load_before'][0]:g}" if machine.get("load_before") else ""
+    note = f"; {found['note']}" if found.get("note") else ""
+    said = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB{broker}{load}"
+    return f"{said}; broker, bus, database, services and load generator on one machine{note}."
 
 
 def saturation(results: Mapping[str, Any]) -> str:
     """Saturation, what it is compared with, and CPU and memory by process."""
-    lines = [conditions(results), "", "| figure | measured | commit and time |", "|---|---|---|"]
+    lines = [conditions(results, "saturation"), "", "| figure | measured | commit and time |", "|---|---|---|"]
+    start = results.get("rest", {})
     rows = [
         ("saturation, readings/s", results.get("saturation_per_s"), "saturation"),
         *((f"limit: {name}, messages/s", value, "limits") for name, value in results.get("limits_per_s", {}).items()),
-        ("saturation to the lowest limit", results.get("ratio_to_limit"), "limits"),
+        ("saturation to the lowest limit", ratio_to_limit(results), "limits"),
         ("the naive way, readings/s", results.get("naive_per_s"), "naive"),
         *((f"peer: {name}, readings/s", one.get("per_s"), "peers") for name, one in results.get("peers", {}).items()),
-        ("first start on an empty folder, s", results.get("rest", {}).get("first_start_s"), "rest"),
-        ("start, s", results.get("rest", {}).get("start_s"), "rest"),
-        ("memory at rest, services and NATS, MB", results.get("rest", {}).get("memory_of_services_mb"), "rest"),
+        ("first start on an empty folder, s", start.get("first_start_s"), "rest"),
+        ("start, s", start.get("start_s"), "rest"),
+        ("memory at rest, services and NATS, MB", start.get("memory_of_services_mb"), "rest"),
     ]
-    lines += [f"| {name} | {_number(value)} | {when(results, part)} |" for name, value, part in rows if value]
+    lines += [f"| {name} | {number(value)} | {when(results, part)} |" for name, value, part in rows if value]
     if "cpu_us_per_reading" in results:
         memory = results["rss_mb"]
         lines += ["", "| process | CPU µs per reading | memory MB |", "|---|---|---|"]
@@ -81,23 +95,35 @@ def saturation(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def ratio_to_limit(results: Mapping[str, Any]) -> float | None:
+    """Saturation to the lowest of the limits, where both are of one commit."""
+    parts = results.get("parts", {})
+    if parts.get("saturation", {}).get("commit") != parts.get("limits", {"commit": None})["commit"]:
+        return None
+    return round(results["saturation_per_s"] / min(results["limits_per_s"].values()), 2)
+
+
 def latency(results: Mapping[str, Any]) -> str:
     """Percentiles at each rate."""
     lines = [f"Commit and time: {when(results, 'latency')}.", ""]
     lines += ["| readings/s | committed p50 / p99 / max ms | frame p50 / p99 / max ms | cores |", "|---|---|---|---|"]
     for rate, one in results.get("latency_ms", {}).items():
         lines.append(
-            f"| {_number(int(rate))} | {_three(one['committed'])} | {_three(one['frame'])} | {one['cores_used']} |"
+            f"| {number(int(rate))} | {_three(one['committed'])} | {_three(one['frame'])} | {one['cores_used']} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def growth(results: Mapping[str, Any]) -> str:
-    """The charts, with their figures in words as alternative text."""
-    lines = [f"Commit and time: {when(results, 'growth')}.", ""]
-    for name, title, _, points in _series(results):
-        said = ", ".join(f"{_number(x)}: {_number(y)}" for x, y in points)
-        lines.append(f"![{title}: {said}](pictures/growth-{name}.svg)\n")
+    """The charts, with their figures in words as alternative text, each with its commit and time."""
+    lines = []
+    for one, parts in _series(results):
+        lines.append(f"![{one.title}: {one.words()}](pictures/growth-{one.name}.svg)")
+        said = "; ".join(dict.fromkeys(when(results, part) for part in parts))
+        lines.append(f"\n{one.title}: {said}.\n")
+    missing = sorted(set(_GROWTH) - {one.name for one, _ in _series(results)})
+    if missing:
+        lines.append(f"Not measured yet: {', '.join(f'by {name}' for name in missing)}.\n")
     return "\n".join(lines)
 
 
@@ -106,17 +132,16 @@ def bars(results: Mapping[str, Any]) -> str:
     found = results.get("bars")
     if not found:
         return "Not measured on the commit of this file: `make bench ARGS=--bars`.\n"
-    words = {True: "met", False: "**missed**", None: "not measured"}
     broker = f"; Mosquitto {found['mosquitto']}" if found.get("mosquitto") else ""
-    said = f"Commit and time: {when({'parts': {'bars': found}}, 'bars')}{broker}."
+    said = f"Commit and time: {_when(found)}{broker}."
     lines = [said, "", "| bar | goal | measured | |", "|---|---|---|---|"]
     for one in found["bars"]:
-        measured = "–" if one["measured"] is None else _number(one["measured"])
-        lines.append(f"| `{one['bar']}` | {one['must_be']} | {measured} | {words[one['met']]} |")
+        measured = "–" if one["measured"] is None else number(one["measured"])
+        lines.append(f"| `{one['bar']}` | {one['must_be']} | {measured} | {_WORDS[one['met']]} |")
     nats = found.get("nats_as_broker")
     if nats:
         frame, cpu = nats["at_500_ms"]["frame"], sum(nats["cpu_us_per_reading"].values())
-        said = f"{_number(nats['per_s'])} readings/s at {_number(round(cpu))} µs CPU each"
+        said = f"{number(nats['per_s'])} readings/s at {number(round(cpu))} µs CPU each"
         late = f"at 500/s a frame's p50 is {frame['p50']} ms, p99 {frame['p99']}"
         lines += ["", f"With NATS as the MQTT broker: {said}; {late}."]
     return "\n".join(lines) + "\n"
@@ -127,8 +152,8 @@ def stops(results: Mapping[str, Any]) -> str:
     found = results.get("stops")
     if not found:
         return "Not measured on a quiet machine yet.\n"
-    said = f"Commit and time: {when({'parts': {'stops': found}}, 'stops')}; load average before {_load(found)}."
-    what = f"{_number(found['devices'])} devices, medians of {found['presses']} presses."
+    said = f"Commit and time: {_when(found)}; load average before {_load(found)}."
+    what = f"{number(found['devices'])} devices, medians of {found['presses']} presses."
     return f"{said} {what}\n\n{table(found['stops'])}"
 
 
@@ -136,71 +161,139 @@ def _load(found: Mapping[str, Any]) -> str:
     return " / ".join(f"{value:g}" for value in found["machine"]["load_before"])
 
 
-_TABLES = {"saturation": saturation, "latency": latency, "growth": growth, "bars": bars, "stops": stops}
+def goals_table(results: Mapping[str, Any]) -> str:
+    """Each goal of a part, and whether it was met."""
+    lines = ["| figure | goal | measured | | commit and time |", "|---|---|---|---|---|"]
+    for one in goals.judged(results):
+        found = "–" if one.measured is None else number(one.measured)
+        said = "" if one.measured is None else _of_goal(results, one.goal.part)
+        lines.append(
+            f"| `{one.goal.name}` | {one.goal.sign} {one.goal.value:g} | {found} | {_WORDS[one.met]} | {said} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _of_goal(results: Mapping[str, Any], part: str) -> str:
+    return "[fault trials](#fault-trials)" if part == "faults" else when(results, part)
+
+
+def soak(results: Mapping[str, Any]) -> str:
+    """The memory of each process at the start and at the end."""
+    found = results.get("soak")
+    if not found:
+        return "Not run yet.\n"
+    beside = " beside the demo factory" if found.get("factory") else ""
+    said = (
+        f"{found['minutes']:g} minutes at {number(found['rate_per_s'])} readings/s{beside}: {number(found['readings'])}"
+    )
+    lines = [f"{said} readings, each of them stored. Commit and time: {_when(found)}.", ""]
+    lines += ["| process | MB after the warm-up | MB at the end | growth |", "|---|---|---|---|"]
+    for name, one in found["processes"].items():
+        grew = f"**{one['growth']:+.1%}**" if name in found["grew"] else f"{one['growth']:+.1%}"
+        lines.append(f"| {name} | {one['first_mb']} | {one['last_mb']} | {grew} |")
+    return "\n".join(lines) + "\n"
+
+
+def faults(results: Mapping[str, Any]) -> str:
+    """The trials by kind."""
+    return fault_figures.table(results.get("faults", {}))
+
+
+def cost(results: Mapping[str, Any]) -> str:
+    """CPU of a million readings, of docs/scale.md."""
+    if "bars" not in results:
+        return "Not measured yet.\n"
+    return f"From the [bars](performance.md#bars) of {_when(results['bars'])}.\n\n{scale_figures.cost(results['bars'])}"
+
+
+def cores(results: Mapping[str, Any]) -> str:
+    """Cores of each size, of docs/scale.md."""
+    if "bars" not in results:
+        return "Not measured yet.\n"
+    at_2000 = results.get("latency_ms", {}).get("2000", {}).get("cores_used")
+    said = f"From the [bars](performance.md#bars) of {_when(results['bars'])}"
+    said += "" if at_2000 is None else f", and the [latencies](performance.md#latency) of {when(results, 'latency')}"
+    return f"{said}.\n\n{scale_figures.cores(results['bars'], at_2000)}"
+
+
+def speed(results: Mapping[str, Any]) -> str:
+    """The few figures of the README, from the bars: they are measured side by side."""
+    found = results.get("bars")
+    if not found:
+        return "Not measured yet.\n"
+    ratios, alone = found["ratios"], found["lone_ms"]["frame"]
+    rows = [
+        ("readings/s, from the first publish to the last commit", number(ratios["saturation_per_s"])),
+        ("CPU of a reading then, with the load generator", f"{ratios['cpu_us_per_reading']:g} µs"),
+        ("a lone reading, from the device to the browser", f"{alone['p50']:g} ms (p50)"),
+        ("a reading at 500/s, the same way", f"{ratios['frame_p99_ms_at_500']:g} ms (p99)"),
+        ("the simplest design, a callback and an INSERT each", f"{number(median(found['naive_per_s']))} readings/s"),
+    ]
+    lines = [f"| {conditions(results, 'bars').partition(';')[0]} | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in rows]
+    said = f"Everything on one machine, the load generator too. {_when(found)}"
+    return "\n".join([*lines, "", f"{said}; [all figures and missed goals](docs/performance.md#results)."]) + "\n"
+
+
+TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "saturation": saturation,
+    "latency": latency,
+    "growth": growth,
+    "bars": bars,
+    "goals": goals_table,
+    "stops": stops,
+    "soak": soak,
+    "faults": faults,
+    "speed": speed,
+    "cost": cost,
+    "cores": cores,
+}
+_WORDS = {True: "met", False: "**missed**", None: "not measured"}
 
 
 def charts(results: Mapping[str, Any]) -> dict[str, str]:
     """Each chart of growth as SVG, by its file's name."""
-    return {f"growth-{name}.svg": chart(title, unit, points) for name, title, unit, points in _series(results)}
+    return {f"growth-{one.name}.svg": svg(one) for one, _ in _series(results)}
 
 
-def _series(results: Mapping[str, Any]) -> list[tuple[str, str, str, Points]]:
+_GROWTH: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "devices": ("Saturation by number of devices", "devices", "readings/s", ("growth-devices",)),
+    "rows": ("Saturation by rows already stored", "rows", "readings/s", ("growth-rows", "growth-rows-100m")),
+    "clients": ("Frames at 500 readings/s by WebSocket clients", "clients", "ms, p99", ("growth-clients",)),
+    "rules": ("Frames at 1,000 readings/s by rules", "rules", "ms, p99", ("acting-rules",)),
+    "alarms": ("Frames at 1,000 readings/s by open alarms", "open alarms", "ms, p99", ("acting-alarms",)),
+}
+"""Title, axes and parts of each chart."""
+
+
+def _series(results: Mapping[str, Any]) -> list[tuple[Chart, list[str]]]:
+    """The charts that have figures, each with the parts that measured them."""
     found, acting = results.get("growth", {}), results.get("acting", {})
-    simple = [
-        ("devices", "readings/s by number of devices", "readings/s", found.get("per_s_by_devices")),
-        ("rows", "readings/s by rows already stored", "readings/s", found.get("per_s_by_rows")),
-        ("clients", "frame p99 in ms by WebSocket clients, 500 readings/s", "ms", _p99(found, "latency_ms_by_clients")),
-        ("rules", "frame p99 in ms by rules, 1,000 readings/s", "ms", _p99(acting, "by_rules")),
-        ("alarms", "frame p99 in ms by open alarms, 1,000 readings/s", "ms", _p99(acting, "by_alarms")),
-    ]
+    most = found.get("per_s_at_100m_rows")
+    points: dict[str, Mapping[str, float]] = {
+        "devices": found.get("per_s_by_devices", {}),
+        "rows": found.get("per_s_by_rows", {}) | ({"100000000": most} if most else {}),
+        "clients": _p99(found, "latency_ms_by_clients"),
+        "rules": _p99(acting, "by_rules"),
+        "alarms": _p99(acting, "by_alarms"),
+    }
+    measured_parts = results.get("parts", {})
     return [
-        (name, title, unit, [(float(x), float(y)) for x, y in values.items()])
-        for name, title, unit, values in simple
-        if values
+        (
+            Chart(name, title, x, y, [(float(at), float(value)) for at, value in points[name].items()]),
+            [part for part in parts if part in measured_parts],
+        )
+        for name, (title, x, y, parts) in _GROWTH.items()
+        if points[name]
     ]
 
 
 def _p99(found: Mapping[str, Any], name: str) -> dict[str, float]:
-    return {number: one["frame"]["p99"] for number, one in found.get(name, {}).items()}
-
-
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 560, 220, 70, 34, 34
-
-
-def chart(title: str, unit: str, points: Points) -> str:
-    """A bar for each point, from zero; its value above it. Bars, as there are three or four points."""
-    most = max(y for _, y in points) or 1.0
-    step = (_WIDTH - _LEFT - 16) / len(points)
-    high = _HEIGHT - _BOTTOM - _TOP
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}"'
-        ' font-family="system-ui, sans-serif" font-size="13">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        f'<text x="16" y="20" font-size="14" font-weight="600" fill="#1f2933">{title}</text>',
-        f'<text x="16" y="{_TOP + 20}" fill="#52606d">{unit}</text>',
-        f'<line x1="{_LEFT}" x2="{_WIDTH - 16}" y1="{_HEIGHT - _BOTTOM}" y2="{_HEIGHT - _BOTTOM}" stroke="#9aa5b1"/>',
-    ]
-    for place, (x, y) in enumerate(points):
-        middle = _LEFT + step * (place + 0.5)
-        height = round(y / most * (high - 20), 1)
-        top = _HEIGHT - _BOTTOM - height
-        parts += [
-            f'<rect x="{middle - step * 0.3:.1f}" y="{top:.1f}" width="{step * 0.6:.1f}" height="{height}"'
-            ' fill="#2f6fb0"/>',
-            f'<text x="{middle:.1f}" y="{top - 5:.1f}" text-anchor="middle" fill="#1f2933">{_number(y)}</text>',
-            f'<text x="{middle:.1f}" y="{_HEIGHT - 12}" text-anchor="middle" fill="#52606d">{_number(x)}</text>',
-        ]
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return {many: one["frame"]["p99"] for many, one in found.get(name, {}).items() if "p99" in one["frame"]}
 
 
 def _three(found: Mapping[str, float]) -> str:
     return " / ".join(str(found.get(name, "–")) for name in ("p50", "p99", "max"))
-
-
-def _number(value: float | Sequence[float]) -> str:
-    if isinstance(value, Sequence):
-        return " to ".join(_number(each) for each in (min(value), max(value))) if value else "–"
-    return f"{value:,.0f}" if value == int(value) else f"{value:,}"
 
 
 if __name__ == "__main__":

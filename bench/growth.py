@@ -40,19 +40,23 @@ def by_clients(bed: Bed, numbers: list[int], rate: float, seconds: float) -> dic
     return {number: at_rate(bed, rate, seconds, clients=number) for number in numbers}
 
 
-def by_rows(bed: Bed, numbers: list[int], count: int) -> dict[str, Any]:
-    """Readings a second with so many rows of the last days already in the table; bytes of a row with its indexes."""
+def by_rows(bed: Bed, numbers: list[int], count: int) -> dict[int, int]:
+    """Readings a second with so many rows of the last days already in the table, which grows from number to number."""
     found: dict[int, int] = {}
-    stored = 0
     for number in numbers:
         with bed.connect() as connection:
-            for first in range(stored, number, _AT_ONCE):
-                connection.execute(_FILL, [first, min(first + _AT_ONCE, number) - 1])
+            for first in range(bed.filled, number, _AT_ONCE):
+                bed.filled = min(first + _AT_ONCE, number)
+                connection.execute(_FILL, [first, bed.filled - 1])
             connection.execute("ANALYZE sensor.data")
             connection.execute("CHECKPOINT")
-        stored = number
         found[number] = saturate(bed, count=count, devices=1000)["per_s"]
-    return {"per_s_by_rows": found, "bytes_per_row": round(_size(bed) / _rows(bed))}
+    return found
+
+
+def bytes_per_row(bed: Bed) -> int:
+    """Of the table of readings, with its indexes."""
+    return round(_size(bed) / _rows(bed))
 
 
 def _size(bed: Bed) -> int:

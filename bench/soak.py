@@ -17,6 +17,7 @@ from harness import ROOT
 
 from bench import processes, sender
 from bench.bed import Bed, bed
+from bench.commit import commit_of
 
 MOST_GROWTH = 0.03
 LEAST_COUNTED_MB = 1.0
@@ -41,7 +42,8 @@ def main() -> None:
             _load_factory(test_bed)
         results = soak(test_bed, arguments.rate, arguments.minutes, arguments.warm_up_minutes)
     results |= {"factory": not arguments.no_factory}
-    results |= {"machine": processes.machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    results |= {"machine": processes.machine(), "at": at, "commit": commit_of(ROOT)}
     arguments.results.write_text(json.dumps(results, indent=2) + "\n")
     for name, found in results["processes"].items():
         print(f"{name:<20} {found['first_mb']:>7.1f} MB → {found['last_mb']:>7.1f} MB   {found['growth']:+.1%}")

@@ -1,36 +1,58 @@
-"""The figures of docs/performance.md are those of the files in bench/: drawn by `make figures`, never by hand."""
+"""The figures of the pages are those of the files in bench/: drawn by `make figures`, never by hand."""
 
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
-from bench import figures
+from bench import fault_figures, figures, goals
 
 RESULTS = figures.measured()
-MEASURED = {
-    "quick": True,
-    "commit": "abc1234",
+NOW = {
     "at": "2026-11-29T15:00:00Z",
-    "machine": {"cpu": "a processor", "cores": 2, "memory_gb": 8.0},
+    "commit": "abc1234",
+    "machine": {"cpu": "a processor", "cores": 2, "memory_gb": 8.0, "mosquitto": "2.1.2"},
+}
+MEASURED = {
     "saturation_per_s": 31_000,
     "cpu_us_per_reading": {"ingest": 10.5, "nats": 4.0},
-    "rss_mb": {"ingest": 60},
+    "rss_mb": {"ingest": 60, "nats": 300},
+    "limits_per_s": {"mqtt_receive": 62_000, "copy_upsert": 90_000},
     "peers": {"batch_writer": {"per_s": 12_345}},
     "rest": {"first_start_s": 21.5, "start_s": [9.0, 8.0], "memory_of_services_mb": 440},
-    "growth": {"per_s_by_devices": {"100": 31_000, "10000": 15_500}},
+    "growth": {
+        "per_s_by_devices": {"100": 31_000, "10000": 15_500},
+        "per_s_by_rows": {"1000000": 30_000},
+        "per_s_at_100m_rows": 29_000,
+    },
     "acting": {"by_rules": {"10": {"frame": {"p99": 12.5}}}},
-    "bars": {"commit": "abc1234", "at": "2026-11-29T15:00:00Z", "bars": [
+    "parts": {
+        "saturation": NOW,
+        "limits": NOW,
+        "peers": {**NOW, "commit": "old5678", "at": "2026-11-21T13:00:00Z"},
+        "rest": {**NOW, "quick": True},
+        "growth-devices": NOW,
+        "growth-rows": NOW,
+        "growth-rows-100m": {**NOW, "commit": "def9012"},
+        "acting-rules": NOW,
+    },
+    "bars": {**NOW, "bars": [
         {"bar": "cores_at_500", "must_be": "< 0.7", "measured": 0.65, "met": True},
         {"bar": "saturation_to_older", "must_be": "≥ 3.4", "measured": None, "met": None},
     ]},
 }  # fmt: skip
 
 
-def test_the_page_shows_what_the_file_says():
-    text = figures.PAGE.read_text()
+@pytest.mark.parametrize("path", figures.PAGES, ids=lambda path: path.name)
+def test_a_page_shows_what_the_files_say(path: Path):
+    text = path.read_text()
     assert figures.page(text, RESULTS) == text, "run `make figures`"
-    assert {name for _, name in re.findall(r"(<!-- figures: (\w+) -->)", text)} == set(figures._TABLES)
+
+
+def test_every_table_is_on_a_page():
+    shown = {name for path in figures.PAGES for _, name in re.findall(r"(<!-- figures: (\S+) -->)", path.read_text())}
+    assert shown == set(figures.TABLES)
 
 
 def test_the_charts_show_what_the_file_says():
@@ -39,16 +61,89 @@ def test_the_charts_show_what_the_file_says():
     assert kept == drawn, "run `make figures`"
 
 
+def test_each_goal_and_bar_that_is_missed_has_a_sentence():
+    missed = {one.goal.name for one in goals.judged(RESULTS) if one.met is False}
+    missed |= {one["bar"] for one in RESULTS["bars"]["bars"] if one["met"] is False}
+    page = (figures.ROOT / "docs/performance.md").read_text()
+    said = page.partition("### Missed goals\n")[2].partition("\n## ")[0]
+    assert {name for name in missed if f"`{name}`" not in said} == set()
+
+
 def test_a_part_that_was_not_measured_is_left_out_and_each_figure_has_its_commit():
     table = figures.saturation(MEASURED)
     assert "| saturation, readings/s | 31,000 | abc1234, 2026-11-29 15:00 UTC |" in table
-    assert "| peer: batch_writer, readings/s | 12,345 | abc1234, 2026-11-29 15:00 UTC |" in table
-    assert "| start, s | 8 to 9 |" in table
-    assert "quick form" in table
+    assert "| saturation to the lowest limit | 0.5 | abc1234, 2026-11-29 15:00 UTC |" in table
+    assert "| peer: batch_writer, readings/s | 12,345 | old5678, 2026-11-21 13:00 UTC |" in table
+    assert "| start, s | 8 to 9 | abc1234, 2026-11-29 15:00 UTC, the quick form, for a first look |" in table
     assert "naive" not in table
     assert "| `cores_at_500` | < 0.7 | 0.65 | met |" in figures.bars(MEASURED)
     assert "| `saturation_to_older` | ≥ 3.4 | – | not measured |" in figures.bars(MEASURED)
-    assert set(figures.charts(MEASURED)) == {"growth-devices.svg", "growth-rules.svg"}
+    assert set(figures.charts(MEASURED)) == {"growth-devices.svg", "growth-rows.svg", "growth-rules.svg"}
+
+
+def test_a_chart_of_two_parts_has_the_points_and_commits_of_both():
+    drawn = figures.growth(MEASURED)
+    assert "![Saturation by rows already stored: 1,000,000: 30,000, 100,000,000: 29,000]" in drawn
+    assert "stored: abc1234, 2026-11-29 15:00 UTC; def9012, 2026-11-29 15:00 UTC." in drawn
+    assert "Not measured yet: by alarms, by clients." in drawn
+
+
+def test_limits_of_another_commit_than_saturations_give_no_ratio():
+    parts = MEASURED["parts"] | {"limits": {**NOW, "commit": "old5678"}}
+    assert figures.ratio_to_limit(MEASURED) == 0.5
+    assert figures.ratio_to_limit(MEASURED | {"parts": parts}) is None
+
+
+def test_goals_are_judged_from_what_was_measured():
+    found = {one.goal.name: (one.measured, one.met) for one in goals.judged(MEASURED)}
+    assert found["saturation.readings_per_s"] == (31_000, True)
+    assert found["saturation.nats_mb"] == (300, True)
+    assert found["growth.lowest_to_first_by_devices"] == (0.5, False)
+    assert found["growth.lowest_to_first_by_rows"] == (None, None)
+    assert found["growth.100m_rows_to_1m"] == (0.967, True)
+    assert found["rest.memory_mb"] == (440, True)
+    assert found["factory.event_p99_ms"] == (None, None)
+    assert found["soak.most_growth_percent"] == (None, None)
+    grown = {"processes": {"nats": {"first_mb": 300, "last_mb": 312, "growth": 0.04},
+                           "mosquitto": {"first_mb": 3.0, "last_mb": 3.9, "growth": 0.3}}}  # fmt: skip
+    trials = [{"name": "kill-nats-nats", "recovered_in_s": 16.0}, {"name": "backlog-nats", "recovered_in_s": 99.0}]
+    found = {
+        one.goal.name: (one.measured, one.met) for one in goals.judged({"soak": grown, "faults": {"trials": trials}})
+    }
+    assert found["soak.most_growth_percent"] == (4.0, False)
+    assert found["faults.longest_recovery_s"] == (16.0, False)
+
+
+def test_each_trial_of_the_faults_has_a_kind_with_its_words():
+    names = {
+        found
+        for path in (figures.ROOT / "tests/faults").glob("*.py")
+        for found in re.findall(r'(?:\btrial\([\w.]+, |\bname = )f?"([a-z-]+)', path.read_text())
+    }
+    assert len(names) > 20
+    assert {name for name in names if fault_figures.kind_of(name.rstrip("-")) is None} == set()
+    assert fault_figures.kind_of("kill-nats-of-three-mosquitto") == "kill-nats-of-three"
+    assert fault_figures.kind_of("kill-nats-mosquitto") == "kill"
+    assert fault_figures.kind_of("poison-on-the-bus-nats") == "poison-on-the-bus"
+    assert {
+        trial["name"] for trial in RESULTS["faults"]["trials"] if fault_figures.kind_of(trial["name"]) is None
+    } == set()
+
+
+def test_the_table_of_faults_sums_trials_and_names_those_without_a_result():
+    common = {"versions": {"kaiser": "abc1234"}, "broken": [], "lost": 0}
+    trials = [
+        {"name": "kill-sensor-nats", "at": "2026-11-21T14:43:22Z", "sent": 1000, "recovered_in_s": 2.0, **common},
+        {"name": "kill-nats-mosquitto", "at": "2026-11-30T14:43:22Z", "sent": 500, "recovered_in_s": 9.08,
+         **common, "lost": 11, "versions": {"kaiser": "def9012"}},
+        {"name": "alarms-kill-sensor-nats", "at": "2026-11-29T18:49:39Z", "raised": 160, **common, "broken": ["one"]},
+    ]  # fmt: skip
+    table = fault_figures.table({"trials": trials})
+    assert "| each process killed | Mosquitto, NATS | 2 | 1,500 | 11 | 9.1 |" in table
+    assert "| abc1234 to def9012; 2026-11-21 to 2026-11-30 |" in table
+    assert "(**1 broken**) | NATS | 1 | 160 alarms | 0 | – | abc1234; 2026-11-29 |" in table
+    assert "Without a result yet:" in table
+    assert "each process frozen" in table.partition("Without a result yet:")[2]
 
 
 def test_the_figures_of_stops_are_drawn_with_their_commit_time_and_goal():
@@ -70,9 +165,25 @@ def test_the_figures_of_stops_are_drawn_with_their_commit_time_and_goal():
     assert "Not measured" in figures.stops({})
 
 
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
 def test_the_bars_of_a_chart_stand_for_their_values():
     chart = ET.fromstring(figures.charts(MEASURED)["growth-devices.svg"])
-    heights = [float(bar.get("height", 0)) for bar in chart.iter("{http://www.w3.org/2000/svg}rect")][1:]
+    heights = [float(bar.get("height", 0)) for bar in chart.iter(f"{_SVG}rect") if bar.get("class") == "bar"]
     assert heights[1] == pytest.approx(heights[0] / 2, abs=0.1)
-    words = [each.text for each in chart.iter("{http://www.w3.org/2000/svg}text")]
-    assert words[2:] == ["31,000", "100", "15,500", "10,000"]
+    words = [each.text for each in chart.iter(f"{_SVG}text")]
+    assert words[2:] == ["0", "31,000", "100", "15,500", "10,000", "devices"]
+
+
+def test_a_chart_names_itself_its_axes_and_points_and_follows_the_dark():
+    chart = ET.fromstring(figures.charts(MEASURED)["growth-devices.svg"])
+    named = {each.get("id"): each.text for each in chart if each.tag in (f"{_SVG}title", f"{_SVG}desc")}
+    assert chart.get("aria-labelledby", "").split() == list(named)
+    assert list(named.values()) == [
+        "Saturation by number of devices",
+        "readings/s by devices: 100: 31,000, 10,000: 15,500",
+    ]
+    style = chart.findtext(f"{_SVG}style") or ""
+    assert "prefers-color-scheme: dark" in style
+    assert {each.get("class") for each in chart if each.get("class")} <= set(re.findall(r"\.(\w+) {", style))
