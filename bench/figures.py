@@ -8,16 +8,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench import fault_figures, goals, scale_figures
 from bench.charts import Chart, number, svg
+from bench.conditions import conditions, when, when_of
+from bench.readme_figures import first_run, first_start, speed
 from bench.stops import table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results.json"
-FILES = {name: ROOT / f"bench/{name}.json" for name in ("stops", "soak", "faults")}
+FILES = {name: ROOT / f"bench/{name}.json" for name in ("stops", "soak", "faults", "first_start")}
 """Results that other commands write; one that has never run has no file."""
 PAGES = (ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/scale.md")
 CHARTS = ROOT / "docs/pictures"
@@ -45,31 +46,6 @@ def measured() -> dict[str, Any]:
 def page(text: str, results: Mapping[str, Any]) -> str:
     """The page with each of its blocks drawn again."""
     return BLOCK.sub(lambda found: found[1] + TABLES[found[2]](results) + found[3], text)
-
-
-def when(results: Mapping[str, Any], part: str) -> str:
-    """Commit and time of a part; and that it is of the quick form, or what was said of the machine."""
-    found = results.get("parts", {}).get(part) or {}
-    return _when(found or results.get(part) or {})
-
-
-def _when(found: Mapping[str, Any]) -> str:
-    commit = found.get("commit") or "commit not recorded"
-    quick = ", the quick form, for a first look" if found.get("quick") else ""
-    return f"{commit}, {found.get('at', '?')[:16].replace('T', ' ')} UTC{quick}"
-
-
-def conditions(results: Mapping[str, Any], part: str) -> str:
-    """The machine and the circumstances of a part, in words."""
-    found = results.get("parts", {}).get(part) or results.get(part) or {}
-    if "machine" not in found:
-        return "Not measured yet."
-    machine = found["machine"]
-    broker = f", Mosquitto {machine['mosquitto']}" if machine.get("mosquitto") else ""
-    load = f", load before {machine['load_before'][0]:g}" if machine.get("load_before") else ""
-    note = f"; {found['note']}" if found.get("note") else ""
-    said = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB{broker}{load}"
-    return f"{said}; broker, bus, database, services and load generator on one machine{note}."
 
 
 def saturation(results: Mapping[str, Any]) -> str:
@@ -100,7 +76,7 @@ def ratio_to_limit(results: Mapping[str, Any]) -> float | None:
     parts = results.get("parts", {})
     if parts.get("saturation", {}).get("commit") != parts.get("limits", {"commit": None})["commit"]:
         return None
-    return round(results["saturation_per_s"] / min(results["limits_per_s"].values()), 2)
+    return round(float(results["saturation_per_s"] / min(results["limits_per_s"].values())), 2)
 
 
 def latency(results: Mapping[str, Any]) -> str:
@@ -133,7 +109,7 @@ def bars(results: Mapping[str, Any]) -> str:
     if not found:
         return "Not measured on the commit of this file: `make bench ARGS=--bars`.\n"
     broker = f"; Mosquitto {found['mosquitto']}" if found.get("mosquitto") else ""
-    said = f"Commit and time: {_when(found)}{broker}."
+    said = f"Commit and time: {when_of(found)}{broker}."
     lines = [said, "", "| bar | goal | measured | |", "|---|---|---|---|"]
     for one in found["bars"]:
         measured = "–" if one["measured"] is None else number(one["measured"])
@@ -152,7 +128,7 @@ def stops(results: Mapping[str, Any]) -> str:
     found = results.get("stops")
     if not found:
         return "Not measured on a quiet machine yet.\n"
-    said = f"Commit and time: {_when(found)}; load average before {_load(found)}."
+    said = f"Commit and time: {when_of(found)}; load average before {_load(found)}."
     what = f"{number(found['devices'])} devices, medians of {found['presses']} presses."
     return f"{said} {what}\n\n{table(found['stops'])}"
 
@@ -186,7 +162,7 @@ def soak(results: Mapping[str, Any]) -> str:
     said = (
         f"{found['minutes']:g} minutes at {number(found['rate_per_s'])} readings/s{beside}: {number(found['readings'])}"
     )
-    lines = [f"{said} readings, each of them stored. Commit and time: {_when(found)}.", ""]
+    lines = [f"{said} readings, each of them stored. Commit and time: {when_of(found)}.", ""]
     lines += ["| process | MB after the warm-up | MB at the end | growth |", "|---|---|---|---|"]
     for name, one in found["processes"].items():
         grew = f"**{one['growth']:+.1%}**" if name in found["grew"] else f"{one['growth']:+.1%}"
@@ -203,7 +179,9 @@ def cost(results: Mapping[str, Any]) -> str:
     """CPU of a million readings, of docs/scale.md."""
     if "bars" not in results:
         return "Not measured yet.\n"
-    return f"From the [bars](performance.md#bars) of {_when(results['bars'])}.\n\n{scale_figures.cost(results['bars'])}"
+    return (
+        f"From the [bars](performance.md#bars) of {when_of(results['bars'])}.\n\n{scale_figures.cost(results['bars'])}"
+    )
 
 
 def cores(results: Mapping[str, Any]) -> str:
@@ -211,28 +189,9 @@ def cores(results: Mapping[str, Any]) -> str:
     if "bars" not in results:
         return "Not measured yet.\n"
     at_2000 = results.get("latency_ms", {}).get("2000", {}).get("cores_used")
-    said = f"From the [bars](performance.md#bars) of {_when(results['bars'])}"
+    said = f"From the [bars](performance.md#bars) of {when_of(results['bars'])}"
     said += "" if at_2000 is None else f", and the [latencies](performance.md#latency) of {when(results, 'latency')}"
     return f"{said}.\n\n{scale_figures.cores(results['bars'], at_2000)}"
-
-
-def speed(results: Mapping[str, Any]) -> str:
-    """The few figures of the README, from the bars: they are measured side by side."""
-    found = results.get("bars")
-    if not found:
-        return "Not measured yet.\n"
-    ratios, alone = found["ratios"], found["lone_ms"]["frame"]
-    rows = [
-        ("readings/s, from the first publish to the last commit", number(ratios["saturation_per_s"])),
-        ("CPU of a reading then, with the load generator", f"{ratios['cpu_us_per_reading']:g} µs"),
-        ("a lone reading, from the device to the browser", f"{alone['p50']:g} ms (p50)"),
-        ("a reading at 500/s, the same way", f"{ratios['frame_p99_ms_at_500']:g} ms (p99)"),
-        ("the simplest design, a callback and an INSERT each", f"{number(median(found['naive_per_s']))} readings/s"),
-    ]
-    lines = [f"| {conditions(results, 'bars').partition(';')[0]} | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in rows]
-    said = f"Everything on one machine, the load generator too. {_when(found)}"
-    return "\n".join([*lines, "", f"{said}; [all figures and missed goals](docs/performance.md#results)."]) + "\n"
 
 
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -245,6 +204,8 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "soak": soak,
     "faults": faults,
     "speed": speed,
+    "first-start": first_start,
+    "first-run": first_run,
     "cost": cost,
     "cores": cores,
 }

@@ -74,27 +74,29 @@ def _points(results: Results, path: tuple[str, ...]) -> Iterator[float]:
 def _rows_to_100m(results: Results) -> float | None:
     growth = results.get("growth", {})
     first, most = growth.get("per_s_by_rows", {}).get("1000000"), growth.get("per_s_at_100m_rows")
-    return round(most / first, 3) if first and most else None
+    return round(float(most / first), 3) if first and most else None
 
 
 def _clients(results: Results) -> float | None:
     """Frame p99 with a hundred clients as a multiple of that with one."""
     found = results.get("growth", {}).get("latency_ms_by_clients", {})
     one, hundred = (found.get(clients, {}).get("frame", {}).get("p99") for clients in ("1", "100"))
-    return round(hundred / one, 2) if one and hundred else None
+    return round(float(hundred / one), 2) if one and hundred else None
 
 
 def _most_growth(results: Results) -> float | None:
     """Of a process, in percent."""
     processes = results.get("soak", {}).get("processes", {}).values()
     counted = [one["growth"] for one in processes if one["last_mb"] - one["first_mb"] > _LEAST_COUNTED_MB]
-    return round(100 * max(counted, default=0.0), 1) if processes else None
+    return round(100 * float(max(counted, default=0.0)), 1) if processes else None
 
 
 def _longest_recovery_s(results: Results) -> float | None:
     """Of a fault trial; a backlog is worked off for longer, at a speed that has a bar of its own."""
     trials = results.get("faults", {}).get("trials", [])
-    found = [one["recovered_in_s"] for one in trials if one.get("recovered_in_s") and "backlog" not in one["name"]]
+    found = [
+        float(one["recovered_in_s"]) for one in trials if one.get("recovered_in_s") and "backlog" not in one["name"]
+    ]
     return max(found, default=None)
 
 

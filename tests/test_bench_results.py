@@ -1,10 +1,12 @@
 """bench/results.json: a part's figures take the place of its own earlier ones and of no others."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from bench import results
+from bench.commit import commit_of
 from bench.results import Stamp
 
 OLD = Stamp("old5678", {"cores": 2}, note="quiet")
@@ -58,3 +60,24 @@ def test_every_figure_of_the_file_has_its_part():
     found = results.read(Path(__file__).parents[1] / "bench" / "results.json")
     owned = {place.partition(".")[0] for part in found["parts"] for place in results.OWNS[part]}
     assert set(found) - {"parts", "bars"} <= owned
+
+
+def test_results_that_were_written_leave_the_commit_as_it_is_and_code_does_not(tmp_path: Path):
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True)
+
+    assert commit_of(tmp_path) == ""
+    files = [tmp_path / name for name in ("README.md", "bench/results.json", "docs/performance.md", "bench/code.py")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("before")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    commit = commit_of(tmp_path)
+    for file in files[:3]:
+        file.write_text("after")
+    assert commit_of(tmp_path) == commit
+    files[3].write_text("after")
+    assert commit_of(tmp_path) == f"{commit}-dirty"
