@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from answering import Method, serve
+from kaiser_common.bus import requests
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.rpc import Caller, RpcError, call, is_late
 from kaiser_common.contract.rpc import Nothing, Problem
@@ -158,6 +159,24 @@ async def test_a_request_that_comes_after_its_caller_gave_up_is_not_carried_out_
         answer = await bus.client.request("rpc.late.stop", b"{}", timeout=20, headers=late)
         assert Number.model_validate_json(answer.data).n == 1
         assert done[1:] == [1000]
+
+
+async def test_a_request_that_its_owner_gives_up_when_it_stops_is_answered(bus, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(requests, "_END_WITHIN_S", 0.1)
+    begun = asyncio.Event()
+
+    async def work(request: Number, caller: Caller) -> Number:
+        begun.set()
+        await asyncio.Event().wait()
+        return request
+
+    async with serve(bus, "test", {"work": Method(Number, work)}):
+        asking = asyncio.create_task(ask(bus, "test", "work", Number(n=1), Number, timeout_s=250.0))
+        await begun.wait()
+    with pytest.raises(RpcError) as refused:
+        await asking
+    assert (refused.value.problem.status, refused.value.problem.code) == (504, 5403)
+    assert "stopped while it was working on work" in refused.value.problem.detail
 
 
 async def test_the_owner_knows_when_a_request_was_made(bus):

@@ -5,7 +5,8 @@ wait behind the others.
 
 If the process is killed, the requests that it was working on are not answered and their callers time out. If it is
 stopped (`RpcSubscriber.stop`), it answers the requests that have reached NATS by then. If NATS is away or too slow,
-requests that arrive after 3 s are refused with 503. Requests that still run another 5 s later are cancelled.
+requests that arrive after 3 s are refused with 503. Requests that still run another 5 s later are cancelled; their
+callers are answered with 504, as whether the work was done is not known.
 """
 
 import asyncio
@@ -59,6 +60,7 @@ log = structlog.get_logger()
 _AT_ONCE = 64
 _END_WITHIN_S = 5.0
 _DRAIN_WITHIN_S = 3.0
+_TOLD_WITHIN_S = 1.0
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -203,6 +205,8 @@ class RpcSubscriber(CoreSubscriber):
             await asyncio.wait(self._answering, timeout=_END_WITHIN_S)
         for task in self._answering:
             task.cancel()
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=_TOLD_WITHIN_S)
         await super().stop()
 
     async def _drain(self, subscription: Subscription) -> None:
@@ -262,6 +266,11 @@ class RpcSubscriber(CoreSubscriber):
                 message,
                 RpcError(503, UNAVAILABLE, f"service {service} cannot reach its database or NATS, try again later"),
             )
+        except asyncio.CancelledError:
+            result = "failed"
+            detail = f"service {service} stopped while it was working on {name}; whether it was done is not known"
+            await self._refuse(message, RpcError(504, TIMEOUT, detail))
+            raise
         # The border of one caller's request: a bug in answering it is reported to that caller and to the operator. It
         # must not end the process, or one bad request repeated would keep, say, emergency stops from being served.
         except Exception as error:

@@ -192,7 +192,12 @@ class MqttSession:
             old = self.active
             log.info("profile_switch_started", old=old, new=name)
             await self._leave_for(name)
-            if await self.connection(self._settings.mqtt_switch_s) is not None:
+            try:
+                is_up = await self.connection(self._settings.mqtt_switch_s) is not None
+            except asyncio.CancelledError:
+                self.active = old  # the lease was lost: the caller is not told that the new one is active
+                raise
+            if is_up:
                 await self._kept.remember_profile(name)
                 metrics.PROFILE_SWITCHES.labels("done").inc()
                 self._events.report(
