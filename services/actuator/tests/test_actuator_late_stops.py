@@ -21,7 +21,9 @@ def board(*keys: str) -> dict[str, Held]:
 
 
 def whom(late: LateStops, in_force: dict[str, Held], at: int) -> list[str]:
-    return [each.esp_id for each in late.due(in_force, at)]
+    due = late.due(in_force, at)
+    late.taken(due)
+    return [each.esp_id for each in due]
 
 
 def test_a_stop_that_had_ended_when_it_was_sent_is_cleared_from_five_seconds_on_three_times():
@@ -32,6 +34,28 @@ def test_a_stop_that_had_ended_when_it_was_sent_is_cleared_from_five_seconds_on_
         10_000,
         15_000,
     ]
+
+
+@pytest.mark.parametrize(
+    ("away", "taken"),
+    [
+        (range(0), [5_000, 10_000, 15_000]),
+        (range(5_000, 10_000), [10_000, 15_000, 20_000]),
+        (range(0, 20_000), [20_000, 25_000, 30_000]),
+        (range(10_000, 30_000), [5_000, 30_000, 35_000]),
+        (range(10_000, 75_000), [5_000, 75_000]),
+        (range(0, 80_000), []),  # somebody may have pressed at the device meanwhile
+    ],
+)
+def test_a_clear_that_nats_does_not_take_is_due_again_for_a_minute(away, taken):
+    late, cleared = LateStops(), []
+    late.sent({}, stop(), ["ESP_A"], NOW)
+    for at in range(0, 200_000, 100):
+        due = late.due({}, NOW + at)
+        if due and at not in away:
+            late.taken(due)
+            cleared.append(at)
+    assert cleared == taken
 
 
 @pytest.mark.parametrize("in_force", ["ESP_A", "all"])

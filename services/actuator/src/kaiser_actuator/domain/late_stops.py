@@ -14,16 +14,24 @@ from dataclasses import dataclass
 from kaiser_common.contract.schemas.api.actuators import Emergency
 
 from kaiser_actuator.domain.emergencies import BY_DEVICE, EVERYTHING
-from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, REFUSES_MS, REPEAT_MS, Board
+from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, REFUSES_MS, REPEAT_MS, UNREAD_MS, Board
 
 _SKEW_MS = 5_000
 """The clocks of two replicas may differ by this much; a device stopped just before gets a needless clear."""
+_CLEARS = 3
+"""A device is sent at least so many clears unless it confirms one, because QoS 0 may lose it."""
+_ENDS_MS = REFUSES_MS + CONFIRMS_MS
+"""So long after the stop the clears end."""
+_ENDS_UNTAKEN_MS = _ENDS_MS + UNREAD_MS
+"""They go on until this time if NATS has taken too few. No longer: somebody may have pressed at the device meanwhile,
+and its alert waits as well."""
 
 
 @dataclass(slots=True)
 class LateStop:
     """A device that may be stopped without a stop in force; the stop that it received or raised, with its time in ms.
-    presses_from: from when a press at the device means that it is to stay stopped, ms.
+    presses_from: from when a press at the device means that it is to stay stopped, ms. attempt: the last one that
+    began, as in `SendClear`. taken: how many clears NATS has taken.
     """
 
     esp_id: str
@@ -31,6 +39,7 @@ class LateStop:
     sent_at: int
     presses_from: int
     attempt: int = 0
+    taken: int = 0
 
 
 class LateStops:
@@ -84,22 +93,27 @@ class LateStops:
             del self._late[esp_id]
 
     def due(self, board: Board, now_ms: int) -> list[LateStop]:
-        """The devices to send a clear now: from 5 s after the stop, when the firmware accepts it, three times, because
-        QoS 0 may lose it. A device with a stop in force is removed: that stop has its own clear. So is a device that
-        stopped on its own since, after it was freed or sent the stop."""
+        """The devices to send a clear now: from 5 s after the stop, when the firmware accepts it, for 15 s, and until
+        NATS has taken three of them. A device with a stop in force is removed: that stop has its own clear. So is a
+        device that stopped on its own since, after it was freed or sent the stop."""
         due = []
         pressed = _pressed(board) if self._late else {}
         for late in [*self._late.values()]:
             if (
                 _is_held(board, late.esp_id)
                 or pressed.get(late.esp_id, -1) >= late.presses_from
-                or now_ms >= late.sent_at + REFUSES_MS + CONFIRMS_MS
+                or now_ms >= late.sent_at + (_ENDS_MS if late.taken >= _CLEARS else _ENDS_UNTAKEN_MS)
             ):
                 del self._late[late.esp_id]
             elif now_ms >= late.sent_at + REFUSES_MS and late.attempt != now_ms // REPEAT_MS:
                 late.attempt = now_ms // REPEAT_MS
                 due.append(late)
         return due
+
+    def taken(self, due: list[LateStop]) -> None:
+        """NATS has taken the clears that were due; one that it refused is due again with the next attempt."""
+        for late in due:
+            late.taken += 1
 
 
 def _is_held(board: Board, esp_id: str) -> bool:

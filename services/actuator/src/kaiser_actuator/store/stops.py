@@ -378,6 +378,7 @@ class Stops(Mapping[str, Emergency]):
         await self._bus.publish_batch(
             [self._clear_of(late.esp_id, late.stop, f"late{late.sent_at}-{late.attempt}", read_up_to) for late in due]
         )
+        self._late.taken(due)
         for late in due:
             log.info("emergency_cleared_late", esp_id=late.esp_id, stopped_at=late.sent_at)
         await each_of(due, lambda late: self.send_again(late.esp_id, "cleared"), at_once=_DEVICES_AT_ONCE)
