@@ -921,11 +921,10 @@ class StopsModel(RuleBasedStateMachine):
     def restart(self, replica) -> None:
         self.world.told_by_others.append(self.world.now)
         self.world.killed_at = self.world.now
-        for number, task in self.tasks:
-            if number == replica:
-                task.cancel()
-        self.gates.settle()
         before, in_force = self.replicas[replica], self.bucket.stops()
+        for task in [*(task for number, task in self.tasks if number == replica), *before.api._recording]:
+            task.cancel()
+        self.gates.settle()
         for esp_id, told in before.stops.told.items():
             came = max(told, self.world.written_again_at.get(esp_id, 0))
             may_be_late = came >= before.looked_at - CONFIRMS_MS or (esp_id, "clear_emergency") in self.world.lost
@@ -962,7 +961,7 @@ class StopsModel(RuleBasedStateMachine):
         try:
             self.all_agrees_in_the_end()
         finally:
-            for _, task in self.tasks:
+            for task in asyncio.all_tasks(self.loop):
                 task.cancel()
             self.gates.settle()
             self.loop.close()
