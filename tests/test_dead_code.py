@@ -9,6 +9,7 @@ import vulture
 ROOT = Path(__file__).parents[1]
 OVERRIDES = {
     "capture_signals": "of uvicorn",
+    "main_loop": "of uvicorn",
     "redirect_request": "of urllib",
     "get_schema": "of FastStream",
     "_on_publish": "of aiomqtt",

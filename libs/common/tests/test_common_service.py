@@ -1,5 +1,6 @@
 """The shell of a service, run as a real process."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -9,7 +10,9 @@ import sys
 import time
 
 import pytest
-from kaiser_common.runtime.service import Service
+import uvicorn
+from jumping import JumpingLoop
+from kaiser_common.runtime.service import HttpServer, Service, internal_app
 
 PROGRAM = """
 import asyncio, sys
@@ -138,3 +141,33 @@ async def test_a_check_that_is_added_while_others_are_asked_is_asked_the_next_ti
     service.check("first", first)
     assert await service.readiness() == {"first": "ok"}
     assert await service.readiness() == {"first": "ok", "late": "ok"}
+
+
+class Counted(HttpServer):
+    """Knows how often it has looked."""
+
+    looks = 0
+
+    async def on_tick(self, counter: int) -> bool:
+        self.looks += 1
+        return await super().on_tick(counter)
+
+
+async def served_for(seconds: float) -> tuple[int, float]:
+    """How often a server has looked until it is ended, and how long after that it goes on, in seconds."""
+    loop = asyncio.get_running_loop()
+    server = Counted(uvicorn.Config(internal_app(Service("trial"))))
+    serving = asyncio.create_task(server.main_loop())
+    await asyncio.sleep(seconds)
+    server.end()
+    ended_at = loop.time()
+    await serving
+    return server.looks, loop.time() - ended_at
+
+
+def test_a_server_wakes_once_a_second_for_the_date_and_ends_at_once():
+    loop = JumpingLoop()
+    try:
+        assert loop.run_until_complete(served_for(3.5)) == (5, 0.0)
+    finally:
+        loop.close()

@@ -55,6 +55,6 @@ async def work(service: Service, settings: GatewaySettings) -> None:
                 people = keep_users(pool, users, sessions, standings, settings)
                 async with beside(users=people, starts=keep_starts(pool, status), topics=topics.run()):
                     await hub.run(service.stopping)
-                server.should_exit = True
+                server.end()
                 await asyncio.wait([http], timeout=5.0)
                 http.cancel()

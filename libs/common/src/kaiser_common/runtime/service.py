@@ -27,6 +27,7 @@ from starlette.routing import Route
 
 from kaiser_common import __version__
 from kaiser_common.bus.metrics import BUILD
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.schemas.api.system import ReplicaStatus
 from kaiser_common.runtime.asyncapi import merged
 from kaiser_common.runtime.logs import ErrorMemory, set_up_logging
@@ -38,14 +39,30 @@ SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 STOP_WITHIN_S = 10.0
 _CHECK_WITHIN_S = 2.0
 _STATUS_WITHIN_S = 0.8
+_TICK_S = 1.0
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: the shell decides when to stop (`should_exit`)."""
+    """uvicorn without its own signal handlers: the shell decides when to stop (`end`)."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ends = asyncio.Event()
+
+    def end(self) -> None:
+        """Take no further connection, answer the requests at hand, then return from `serve`."""
+        self.should_exit = True
+        self._ends.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Set the date of answers each second, until the end. uvicorn's own loop wakes ten times a second to look
+        whether it is to end."""
+        while not await self.on_tick(0):
+            await set_within(self._ends, _TICK_S)
 
 
 class Service:
@@ -196,7 +213,7 @@ async def _run(
             await _stopped(service, body)
             for watch in watches:
                 watch.cancel()
-            server.should_exit = True
+            server.end()
             await asyncio.wait([http], timeout=2.0)
             http.cancel()
     # The last word of a process that is about to be started again: a line for the operator, with the traceback.
