@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kaiser_common.bus import declare
 from kaiser_common.bus.connection import BusUnavailable, Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
-from kaiser_common.bus.dead_letters import RejectedShare, device_of
+from kaiser_common.bus.dead_letters import RejectedShare, device_of, likely_device_of
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.subjects import NO_DEVICE, REJECTED, DurableConsumer, Stream
 from kaiser_common.runtime.consume import DeadLetters, Taking, Unreadable, take
@@ -229,6 +229,28 @@ def test_a_look_at_packs_comes_to_know_all_their_devices():
     lines = [b'{"esp_id":"ESP_%d","gpio":4}' % number for number in range(200)]
     seen = {device_of(line) for sequence in range(1, 101) for line in packed(lines, sequence).some(16)}
     assert seen == {f"ESP_{number}" for number in range(200)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"kaiser_id":"god","esp_id":"ESP_7","ts":1}',
+        b'{"esp_id":"ESP_7","gpio":4}',
+        b'{"gpio":4,"esp_id":"ESP_7"}',
+        b'{"meta":{"esp_id":"ESP_8"},"esp_id":"ESP_7"}',
+        b'{"kaiser_id":"a\\"b","esp_id":"ESP_7"}',
+        b'{ "esp_id" : "ESP_7" }',
+        b'{"esp_id":"ESP_\\u0037"}',
+        b'{"esp_id":"nobody"}',
+        b'{"esp_id":"ESP_%b"}' % (b"7" * 40),
+        b'{"esp_id":7}',
+        b"[]",
+        b"",
+    ],
+)
+def test_a_look_at_a_line_finds_the_device_that_reading_it_finds(line):
+    delivery = packed([line])
+    assert likely_device_of(delivery) == device_of(delivery)
 
 
 @given(st.lists(st.binary(max_size=9).filter(lambda line: b"\n" not in line), min_size=1), st.integers(1, 20))

@@ -80,7 +80,11 @@ class Delivery:
         ones of the next message."""
         if self.count == 1:
             return [self]
-        most = min(most, self.count)
+        if self.count <= most:
+            return [
+                Delivery(self.subject, self.reply, line, self._headers, self.first_line)
+                for line in self.body.split(b"\n")
+            ]
         step = max(1, len(self.body) // most)
         found: dict[int, Delivery] = {}
         for place in range(self.stream_sequence * _PLACES_APART % step, len(self.body), step)[:most]:

@@ -31,7 +31,7 @@ import structlog
 from kaiser_common.bus import metrics
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.consumer import Consumer
-from kaiser_common.bus.dead_letters import RejectedShare, device_of, reject, source_of
+from kaiser_common.bus.dead_letters import RejectedShare, likely_device_of, reject, source_of
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code, line_of
 from kaiser_common.runtime.service import Service
@@ -239,7 +239,11 @@ class _Loop:
         step = len(part) // _SAMPLE + 1
         self._share.note_processed(
             sum(delivery.count for delivery in part) - sum(each.count for each, _ in unreadable),
-            [device_of(line) for delivery in part[::step] for line in delivery.some(_SAMPLE * step // len(part) or 1)],
+            [
+                likely_device_of(line)
+                for delivery in part[::step]
+                for line in delivery.some(_SAMPLE * step // len(part) or 1)
+            ],
         )
         admitted = unreadable[: self._share.room([source_of(each) for each, _ in unreadable])]
         if not await self._put_unreadable(admitted):
