@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from stops import end_stops
 _SHARED = ("stack", "console_stack")
 _HAS_FAILED = pytest.StashKey[bool]()
 _LAST_ONES = pytest.StashKey[dict[Any, pytest.Item]]()
+_NEXT = pytest.StashKey[pytest.Item | None]()
+_OPENED = pytest.StashKey[tuple[ExitStack, Browser]]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -136,13 +139,37 @@ def console_stack(server_folder: Path) -> Iterator[Stack]:
         _end(stack)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Note which test follows; pytest goes on with it as usual."""
+    item.session.stash[_NEXT] = nextitem
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run that ends early has left a browser open for a test that does not come."""
+    opened, _ = session.stash.get(_OPENED, (None, None))
+    if opened is not None:
+        opened.close()
+
+
 @pytest.fixture(scope="module")
-def browser(missing: Callable[..., Any]) -> Iterator[Browser]:
-    """A Chromium, ended with the module: while it is there, no asyncio test can run in this thread."""
+def browser(request: pytest.FixtureRequest, missing: Callable[..., Any]) -> Iterator[Browser]:
+    """A Chromium. It stays open if the next test, of another module, uses it too: to start one costs as much as a test.
+    Otherwise it is closed: while it is there, no asyncio test can run in this thread."""
     if not program():
         missing("chromium", "chromium is not installed")
-    with chromium() as started:
-        yield started
+    stash = request.session.stash
+    opened, found = stash.get(_OPENED, (None, None))
+    if opened is None or found is None or not found.is_connected():
+        if opened is not None:
+            opened.close()
+        opened = ExitStack()
+        found = opened.enter_context(chromium())
+        stash[_OPENED] = opened, found
+    yield found
+    if "browser" not in getattr(stash.get(_NEXT, None), "fixturenames", ()):
+        del stash[_OPENED]
+        opened.close()
 
 
 @pytest.fixture
