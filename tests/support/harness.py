@@ -33,7 +33,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 240.0
-_LONGEST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 0.4
 """An answer costs the stack more time of the processor than it may take from what is waited for."""
 _PATIENCE_S = 20.0
 _PORTS = 16

@@ -9,7 +9,7 @@ WITHIN_S = 120.0
 
 
 async def until(
-    condition: Callable[[], Any], what: str = "", within_s: float = WITHIN_S, *, every_s: float = 0.05
+    condition: Callable[[], Any], what: str = "", within_s: float = WITHIN_S, *, every_s: float = 0.15
 ) -> Any:
     """Wait until a condition (a function or a coroutine function) is true, and give its value. AssertionError names
     `what` was waited for. every_s: the longest pause; the first ones are shorter."""

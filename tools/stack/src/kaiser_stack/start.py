@@ -19,6 +19,8 @@ from kaiser_stack.settings import StackSettings
 _READY_WITHIN_S = 180.0
 _MIGRATED_WITHIN_S = 180.0
 _ASK_EVERY_S = 0.05
+_ASK_AT_LEAST_EVERY_S = 0.25
+"""An answer costs a service that is starting time of the processor, so the pauses become longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def _asking(metrics_ports: Mapping[str, int], name: str, http_port: int) -> Call
 async def _until_ready(keeper: Keeper, probe: Callable[[], None], *, may_end: bool = True) -> None:
     """Ask until `probe` is content. Not waited for: a service that refuses its settings, a server that ended."""
     deadline = time.monotonic() + _READY_WITHIN_S
+    pause_s = _ASK_EVERY_S
     while True:
         try:
             await asyncio.to_thread(probe)
@@ -183,6 +186,7 @@ async def _until_ready(keeper: Keeper, probe: Callable[[], None], *, may_end: bo
                 raise NotReadyError(
                     f"{keeper.name} is not ready after {_READY_WITHIN_S:g} s: {error} (its log: {keeper.log})"
                 ) from error
-            await asyncio.sleep(_ASK_EVERY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.2 * pause_s, _ASK_AT_LEAST_EVERY_S)
         else:
             return
