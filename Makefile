@@ -43,7 +43,7 @@ export PYTHONDONTWRITEBYTECODE =
 PUBLISHED = libs/common libs/client tools/cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-moments test-long speed faults faults-results bench figures soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check wheels sbom publish
+.PHONY: help install run demo demo-remove screenshots send replay doctor test test-browser test-again test-clocks test-moments test-long speed faults faults-results bench figures soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check wheels sbom publish
 
 .DEFAULT:
 	@echo "make $@: there is no such command; \`make\` alone lists them" >&2; exit 2
@@ -74,8 +74,13 @@ replay: install ## replay a recording as a test, which fails where its end diffe
 doctor: install ## look at the running parts and say what would lose data or fail later, each with its fix
 	@$(BIN)/kaiser-doctor
 
-test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
-	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 6 --dist loadfile --no-loadscope-reorder -m "not faults and not speed" $(ARGS)
+IN_LINES = -n $(TEST_JOBS) --maxprocesses 6 --dist loadfile --no-loadscope-reorder
+
+test: install ## unit and integration tests on private servers, without a browser: make test ARGS="-k ingest"
+	@$(BIN)/python -m pytest $(IN_LINES) -m "not faults and not speed and not browser" $(ARGS)
+
+test-browser: install ## the tests that look at pages in Chromium, on private servers: make test-browser ARGS="-k explore"
+	@$(BIN)/python -m pytest $(IN_LINES) -m "browser and not speed" $(if $(findstring tests/,$(ARGS)),,tests/integration) $(ARGS)
 
 test-again: install ## run once more, one after the other, what failed in the last run (at most ten tests)
 	@$(BIN)/python tests/again.py $(ARGS)

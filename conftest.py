@@ -88,8 +88,12 @@ def _trust_one_authority() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a server or a process of its own, by what leads to one; the longest lines come first."""
+    """Mark the tests that need a server or a process of its own, and the files with a browser, by what leads to them;
+    the longest lines come first."""
+    with_a_browser = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
     for item in items:
+        if item.path in with_a_browser:
+            item.add_marker(pytest.mark.browser)
         if not _SERVERS.isdisjoint(getattr(item, "fixturenames", ())) or item.nodeid.startswith(_WHOLE_SYSTEM):
             item.add_marker(pytest.mark.servers)
     items.sort(key=lambda item: not is_long(item.nodeid))

@@ -1,4 +1,7 @@
-"""Tests of one stack go to one worker, others by their files."""
+"""Tests of one stack go to one worker, others by their files; CI runs what `make test` leaves out."""
+
+import re
+from pathlib import Path
 
 import pytest
 from scheduling import line_of
@@ -27,3 +30,14 @@ from scheduling import line_of
 )
 def test_a_test_is_of_the_line_of_its_stack_or_else_of_its_file(nodeid: str, line: str):
     assert line_of(nodeid) == line
+
+
+def test_ci_runs_by_other_commands_what_make_test_leaves_out_except_speeds():
+    root = Path(__file__).parents[1]
+    chosen = dict(
+        re.findall(r'^([\w-]+): install ##.*\n(?:.*\\\n)*.* -m "([^"]*)"', (root / "Makefile").read_text(), re.M)
+    )
+    assert set(re.findall(r"not (\w+)", chosen["test"])) == {"faults", "speed", "browser"}
+    assert chosen["test-browser"] == "browser and not speed"
+    commands = re.findall(r"^first_run (make \S+)", (root / ".ci/run").read_text(), re.M)
+    assert commands == ["make test", "make test-browser", "make faults"]
