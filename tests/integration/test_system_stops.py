@@ -141,6 +141,38 @@ def test_a_device_that_restarted_unseen_under_a_stop_is_stopped_again(stack: Sta
         free(rest, esp_id)
 
 
+def test_one_request_frees_the_pumps_of_all_devices_that_did_not_confirm_their_clear(stack: Stack, rest: httpx.Client):
+    esp_ids = stack.register(2)
+    for esp_id in esp_ids:
+        register_pump(rest, esp_id)
+    with (
+        FirmwareA(address(stack), esp_ids[0], flash=with_pump(), interval_s=0.5, clear_refused_s=0.0) as first,
+        FirmwareB(address(stack), esp_ids[1], flash=with_pump(), interval_s=0.5, clear_refused_s=0.0) as second,
+    ):
+        boards = [first.board, second.board]
+        pumps = [board.flash.actuators[PUMP] for board in boards]
+        wait_until(lambda: all(online(rest, esp_id) for esp_id in esp_ids), "both are online")
+        for esp_id in esp_ids:
+            rest.post(STOP, json={"esp_id": esp_id, "reason": "leak"}).raise_for_status()
+        wait_until(lambda: all(pump.stopped for pump in pumps), "both are stopped")
+        for board in boards:
+            board.power_cut()
+        with ThreadPoolExecutor(2) as at_once:
+            answers = at_once.map(lambda esp_id: rest.post(CLEAR, json={"esp_id": esp_id}).status_code, esp_ids)
+            assert [*answers] == [504, 504]
+        first.board.power_on()
+        second.power_on()
+        wait_until(lambda: all(pump.stopped for pump in pumps), "their stops are sent again")
+        ids = [stop["emergency_id"] for esp_id in esp_ids for stop in stops(rest, esp_id) if stop["not_cleared"]]
+        assert len(ids) == 2
+        answer = rest.post(CLEAR, json={"all": True, "unconfirmed": True, "ids": ids, "reason": "floor is dry"})
+        assert answer.status_code == 200, answer.text
+        assert not any(pump.stopped for pump in pumps)
+        assert not any(stops(rest, esp_id) for esp_id in esp_ids)
+        wait_until(lambda: all(command(rest, esp_id, "ON") == 202 for esp_id in esp_ids), "commands are taken")
+        wait_until(lambda: all(pump.on for pump in pumps), "the pumps run")
+
+
 @pytest.mark.parametrize("firmware", [FirmwareA, FirmwareB])
 def test_a_configuration_pushed_during_a_stop_starts_no_pump(
     stack: Stack, rest: httpx.Client, esp_id: str, firmware: Any

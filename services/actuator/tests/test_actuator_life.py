@@ -1248,6 +1248,39 @@ async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_s
     assert await refusal(life.send("ON")) == (423, 5411)
 
 
+async def test_one_request_clears_the_stops_of_all_devices_that_did_not_confirm(life):
+    unconfirmed = ClearEmergency(all=True, unconfirmed=True)
+    assert await refusal(life.emergency.clear(unconfirmed, ADA)) == (404, 5207)
+    for esp_id in ("ESP_A", "ESP_B"):
+        await life.pump(esp_id=esp_id)
+        await life.emergency.stop(EmergencyStop(esp_id=esp_id, reason="leak"), ADA)
+        await life.emergency.clear(ClearEmergency(esp_id=esp_id), ADA)
+    for seconds in (5, 15, 2):  # after 2 s each is sent its stop once more
+        life.wait(seconds)
+        await life.look()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_C", reason="smoke"), ADA)
+    stops = {stop.esp_id: stop for stop in (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items}
+    assert [stops[each].not_cleared is None for each in ("ESP_A", "ESP_B", "ESP_C")] == [False, False, True]
+
+    not_seen = ClearEmergency(all=True, unconfirmed=True, ids=[stops["ESP_C"].emergency_id])
+    assert await refusal(life.emergency.clear(not_seen, ADA)) == (409, 5414)
+    assert not await life.is_clearing()
+    seen = ClearEmergency(all=True, unconfirmed=True, ids=[stops["ESP_A"].emergency_id])
+    await life.emergency.clear(seen, ADA)
+    assert {key for key, stop in life.stops.items() if stop.clearing} == {"ESP_A"}, "no other than what was seen"
+    await life.emergency.clear(unconfirmed, ADA)
+    assert {key for key, stop in life.stops.items() if stop.clearing} == {"ESP_A", "ESP_B"}
+    life.wait(5)
+    await life.look()
+    assert [(await life.emergencies(each))[-1] for each in ("ESP_A", "ESP_B")] == ["clear_emergency"] * 2
+    life.wait(1)
+    await life.say(*(life.answer("response", each, status="emergency_cleared") for each in ("ESP_A", "ESP_B")))
+    assert set(life.stops) == {"ESP_C"}, "one that nobody tried to clear stays"
+
+    await life.emergency.stop(EmergencyStop(reason="fire"), ADA)
+    assert await refusal(life.emergency.clear(unconfirmed, ADA)) == (409, 5414)
+
+
 async def test_a_stop_whose_clear_was_given_up_is_sent_once_more_after_two_seconds(life):
     await life.pump()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)

@@ -16,10 +16,21 @@ from kaiser_common.contract.schemas.api.actuators import (
     Emergency,
     EmergencyStop,
 )
+from kaiser_common.runtime.loops import each_of
 from kaiser_common.runtime.verdicts import OUTAGES
 
-from kaiser_actuator.domain.emergencies import BY_DEVICE, key_of
-from kaiser_actuator.domain.emergency_core import Conflict, Covered, Delete, Held, NotInForce, begin_clear, holds
+from kaiser_actuator.domain.emergencies import BY_DEVICE, EVERYTHING, key_of
+from kaiser_actuator.domain.emergency_core import (
+    Conflict,
+    Covered,
+    Delete,
+    Held,
+    NotInForce,
+    Put,
+    begin_clear,
+    begin_clear_of_unconfirmed,
+    holds,
+)
 from kaiser_actuator.domain.stop_pages import answered, page
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
@@ -30,6 +41,7 @@ log = structlog.get_logger()
 _RECORD_WITHIN_S = 1.4
 _RECORDS_AT_ONCE = 32
 _GIVE_UP_S = 30.0
+_CLEARS_AT_ONCE = 16
 _LOOK_EVERY_S = 0.02
 _NOT_NOW: tuple[type[Exception], ...] = (*OUTAGES, TimeoutError)
 
@@ -106,8 +118,10 @@ class EmergencyApi:
         stop, 409 if a wider one is in force or another stop was raised since, 504 if the device does not confirm: its
         stop then stays in force.
         """
-        key = key_of(request.esp_id, request.gpio)
         clearing = Clearing(by=caller.user, reason=request.reason, asked_at=self._now_ms())
+        if request.unconfirmed:
+            return await self._clear_unconfirmed(request, clearing, caller.asked_ms)
+        key = key_of(request.esp_id, request.gpio)
         can_confirm = request.esp_id is None or self._stops.addresses.is_let_in(request.esp_id)
         try:
             held, change = begin_clear(
@@ -128,12 +142,13 @@ class EmergencyApi:
             await self._free(request.esp_id, clearing)
             return self._answer(request.esp_id)
         if isinstance(change, Delete):
-            await self._end(held, change, clearing)
+            if not await self._end(held, change, clearing):
+                raise _newer(self._stops.get(key))
             return self._answer(request.esp_id)
         await self._ledger.note_clear_asked(held.stop, caller.user, request.reason)
         if await self._stops.apply(change) is None:
             raise _newer(self._stops.get(key))
-        await self._wait_for(held, request.esp_id)
+        await self._wait_for(held, request.esp_id, self._wait_s)
         after = self._stops.get(key)
         if after is not None and after.emergency_id != held.stop.emergency_id:
             raise _newer(after)
@@ -141,22 +156,71 @@ class EmergencyApi:
             raise RpcError(504, Code.OPERATION_TIMEOUT, f"{after.not_cleared}: its stop stays in force", "esp_id")
         return self._answer(request.esp_id)
 
-    async def _end(self, held: Held, change: Delete, clearing: Clearing) -> None:
-        """End a stop that no device has to confirm. If nothing else holds the device, a clear is sent to one that
-        cannot confirm, and to one that stopped the actuator on its own, because the firmware holds that actuator
-        too."""
+    async def _clear_unconfirmed(
+        self, request: ClearEmergency, clearing: Clearing, asked_ms: int | None
+    ) -> Emergencies:
+        """Clear the stops of the devices that did not confirm their last clear; the answer waits for all of them.
+
+        With ids no other stops than these. RpcError 404 if there is none, 409 if everything is stopped, or none of them
+        is one of these. 409 too if one of the devices is stopped meanwhile, and 504 if one does not confirm: its stop
+        stays in force, and the clears of the others go on.
+        """
+        seen = None if request.ids is None else frozenset(request.ids)
+        try:
+            begun = begin_clear_of_unconfirmed(
+                self._stops.board(), seen, clearing, self._stops.addresses.is_let_in, asked_ms=asked_ms
+            )
+        except Conflict as conflict:
+            raise _newer(conflict.since) from conflict
+        except Covered as covered:
+            raise _nothing_to_clear(EVERYTHING, covered.wider) from covered
+        except NotInForce as error:
+            raise RpcError(404, Code.VALUE_OUT_OF_RANGE, "each device has confirmed its last clear") from error
+        await self._ledger.note_clears_asked([held.stop for held, _ in begun], clearing.by, clearing.reason)
+        overtaken: list[Emergency | None] = []
+
+        async def clear(one: tuple[Held, Put | Delete]) -> None:
+            held, change = one
+            if isinstance(change, Delete):
+                is_begun = await self._end(held, change, clearing)
+            else:
+                is_begun = await self._stops.apply(change) is not None
+            if not is_begun:
+                overtaken.append(self._stops.get(change.key))
+
+        await each_of(begun, clear, at_once=_CLEARS_AT_ONCE)
+        deadline = time.monotonic() + self._wait_s
+        for held, _ in begun:
+            await self._wait_for(held, held.stop.esp_id, deadline - time.monotonic())
+        after = [(held.stop.emergency_id, self._stops.get(held.stop.esp_id or "")) for held, _ in begun]
+        overtaken += [stop for emergency_id, stop in after if stop is not None and stop.emergency_id != emergency_id]
+        if overtaken:
+            raise _newer(overtaken[0])
+        kept = sum(stop is not None and stop.not_cleared is not None for _, stop in after)
+        if kept:
+            detail = f"{kept} of {len(begun)} devices did not confirm the clear: their stops stay in force"
+            raise RpcError(504, Code.OPERATION_TIMEOUT, detail, "unconfirmed")
+        return self._answer(None)
+
+    async def _end(self, held: Held, change: Delete, clearing: Clearing) -> bool:
+        """End a stop that no device has to confirm; False if another was raised since.
+
+        If nothing else holds the device, a clear is sent to one that cannot confirm, and to one that stopped the
+        actuator on its own, because the firmware holds that actuator too.
+        """
         stop = held.stop
         await self._ledger.note_cleared(stop, clearing.by, clearing.reason)
         if await self._stops.apply(change) is None:
-            raise _newer(self._stops.get(change.key))
+            return False
         esp_id = stop.esp_id or ""
         others = holds(self._stops.board(), esp_id)
         if any(each.clearing for each in others):
-            return  # a stop sent now would put off the clear that is under way
+            return True  # a stop sent now would put off the clear that is under way
         if others:
             await self._stops.send_again(esp_id, "cleared")
         elif stop.gpio is None or stop.raised_by == f"{BY_DEVICE}{esp_id}":
             self._stops.free(stop)
+        return True
 
     async def _free(self, esp_id: str, clearing: Clearing) -> None:
         """Clear a device that says it is stopped though nothing is in force here: its alert was lost, or a clear."""
@@ -173,9 +237,9 @@ class EmergencyApi:
         await self._ledger.note_freed(stop, clearing.by, clearing.reason)
         self._stops.free(stop)
 
-    async def _wait_for(self, held: Held, esp_id: str | None) -> None:
+    async def _wait_for(self, held: Held, esp_id: str | None, wait_s: float) -> None:
         """By the clock and not by the number of looks: the caller stops waiting after 25 s, on a busy machine too."""
-        deadline = time.monotonic() + self._wait_s
+        deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline:
             if self._clears.is_finished(held.stop.emergency_id, esp_id):
                 return

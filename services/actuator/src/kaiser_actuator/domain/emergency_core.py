@@ -5,7 +5,7 @@ revision, which a change must name. Every press is a new value with its own id. 
 revision that it saw, so it fails if there was a press in between.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from kaiser_common.contract.bounds import MAX_GPIO, WHOLE_DEVICE_GPIO
@@ -139,6 +139,33 @@ def begin_clear(
     if ends_at_once:
         return held, Delete(key, held.revision)
     return held, Put(key, held.stop.model_copy(update={"clearing": clearing, "not_cleared": None}), held.revision)
+
+
+def begin_clear_of_unconfirmed(
+    board: Board,
+    seen: Collection[str] | None,
+    clearing: Clearing,
+    can_confirm: Callable[[str], bool],
+    *,
+    asked_ms: int | None = None,
+) -> list[tuple[Held, Put | Delete]]:
+    """Begin to clear the stop of each device that did not confirm its last clear. seen: the ids that the person saw, no
+    other stop is cleared; None for all of them. asked_ms as `begin_clear`. can_confirm: of a device.
+
+    Covered: everything is stopped. Conflict: none of these stops is among those that the person saw.
+    """
+    everything = board.get(EVERYTHING)
+    if everything is not None:
+        raise Covered(everything.stop)
+    unconfirmed = {
+        key: held.stop for key, held in board.items() if held.stop.not_cleared is not None and held.clearing is None
+    }
+    if not unconfirmed:
+        raise NotInForce
+    chosen = sorted(key for key, stop in unconfirmed.items() if seen is None or stop.emergency_id in seen)
+    if not chosen:
+        raise Conflict(next(iter(unconfirmed.values())))
+    return [begin_clear(board, key, seen, clearing, can_confirm=can_confirm(key), asked_ms=asked_ms) for key in chosen]
 
 
 def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int], now_ms: int, heard_ms: int) -> Due:

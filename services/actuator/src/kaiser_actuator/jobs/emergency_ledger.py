@@ -1,7 +1,7 @@
 """Records emergency stops in the tables: stores each stop, cancels the open commands under it, publishes it, and keeps
 the tables in line with the bucket."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -61,10 +61,15 @@ class EmergencyLedger:
 
     async def note_clear_asked(self, stop: Emergency, by: str, reason: str) -> None:
         """Keep who asked for a clear: without the database no clear begins."""
+        await self.note_clears_asked([stop], by, reason)
+
+    async def note_clears_asked(self, stops: Sequence[Emergency], by: str, reason: str) -> None:
+        """As `note_clear_asked`, for many stops in one transaction."""
         now = self._clock()
         async with self._pool.connection() as connection:
-            await emergencies.add(connection, stop)  # one that the database was away for
-            await history.add(connection, [_entry(stop, now, "clear asked", by, reason)])
+            for stop in stops:
+                await emergencies.add(connection, stop)  # one that the database was away for
+            await history.add(connection, [_entry(stop, now, "clear asked", by, reason) for stop in stops])
 
     async def note_not_cleared(self, stop: Emergency) -> None:
         """Keep and publish that a device did not confirm a clear: its stop stays in force."""

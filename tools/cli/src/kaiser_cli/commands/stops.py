@@ -21,6 +21,8 @@ from kaiser_cli.output import at, show_json, show_table
 from kaiser_cli.times import duration
 
 _PAUSE_S = 0.25
+_MOST_IDS = 1000
+"""Stops that one request names at most."""
 
 TARGET = click.argument("esp_id", metavar="[DEVICE]", required=False, shell_complete=complete_device)
 PIN = click.argument("gpio", required=False, type=click.IntRange(0, MAX_GPIO))
@@ -82,6 +84,7 @@ def stop(
 @TARGET
 @PIN
 @click.option("--all", "everything", is_flag=True, help="Clear the stop of everything.")
+@click.option("--unconfirmed", is_flag=True, help="Clear the stop of each device that did not confirm its last clear.")
 @click.option("--list", "only_list", is_flag=True, help="Only show the stops in force.")
 @click.option("--reason", default="cleared by an operator", help="Why; kept in the history.")
 @options
@@ -89,6 +92,7 @@ def clear(
     esp_id: str | None,
     gpio: int | None,
     everything: bool,
+    unconfirmed: bool,
     only_list: bool,
     reason: str,
     server: str | None,
@@ -104,24 +108,35 @@ def clear(
       kaiser clear --list
       kaiser clear ESP_0A1B2C3D
       kaiser clear --all
+      kaiser clear --unconfirmed
     """
     if not only_list:
-        _need_one(esp_id, everything, "clear")
+        _need_one(esp_id, everything or unconfirmed, "clear")
     with signed_in(server) as kaiser:
         if only_list:
             _list([*kaiser.each(calls.list_emergency_stops(esp_id=esp_id))], as_json)
             return
-        seen = _of_target(kaiser.each(calls.list_emergency_stops(esp_id=esp_id)), esp_id, gpio)
+        of_what = "devices that did not confirm their clear" if unconfirmed else _name(esp_id, gpio)
+        in_force = kaiser.each(calls.list_emergency_stops(esp_id=esp_id))
+        if unconfirmed:
+            seen = [one for one in in_force if one.not_cleared is not None][:_MOST_IDS]
+        else:
+            seen = _of_target(in_force, esp_id, gpio)
         if not seen:
-            raise Stopped(f"no stop of {_name(esp_id, gpio)} is in force", hint="those in force: kaiser clear --list")
+            raise Stopped(f"no stop of {of_what} is in force", hint="those in force: kaiser clear --list")
         body = ClearEmergency.model_construct(
-            esp_id=esp_id, gpio=gpio, reason=reason, all=everything, ids=[one.emergency_id for one in seen]
+            esp_id=esp_id,
+            gpio=gpio,
+            reason=reason,
+            all=everything or unconfirmed,
+            unconfirmed=unconfirmed,
+            ids=[one.emergency_id for one in seen],
         )
         left = kaiser.ask(calls.clear_emergency_stop(body))
     if as_json:
         show_json(left)
     else:
-        click.echo(f"the stop of {_name(esp_id, gpio)} is cleared; stops still in force: {left.total}")
+        click.echo(f"the stop of {of_what} is cleared; stops still in force: {left.total}")
 
 
 def is_off(actuator: Actuator, since_ms: int) -> bool:

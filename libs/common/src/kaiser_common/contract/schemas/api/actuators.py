@@ -288,7 +288,8 @@ class ClearEmergency(EmergencyTarget):
 
     ids: the emergency_id of each stop that the operator saw; a newer one of the same target makes the request fail.
     Without ids the stop that was in force when the gateway had the request is cleared. all: needed to clear the stop of
-    everything, so that a forgotten esp_id does not.
+    everything, so that a forgotten esp_id does not. unconfirmed: with all, the stops of devices that did not confirm
+    their last clear, in place of the stop of everything; with ids those of them that are named.
     """
 
     model_config = {
@@ -299,8 +300,9 @@ class ClearEmergency(EmergencyTarget):
     }
 
     reason: str = Field(default=OPERATORS_CLEAR, min_length=1, max_length=200)
-    ids: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(default=None, max_length=100)
+    ids: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(default=None, max_length=1000)
     all: bool = False
+    unconfirmed: bool = False
 
     @model_validator(mode="after")
     def _everything_is_asked_for(self) -> "ClearEmergency":
@@ -308,6 +310,8 @@ class ClearEmergency(EmergencyTarget):
             raise ValueError('name an esp_id; to clear the stop of everything send {"all": true}')
         if self.esp_id is not None and self.all:
             raise ValueError("all cannot be combined with esp_id")
+        if self.unconfirmed and not self.all:
+            raise ValueError('unconfirmed clears the stops of many devices: send {"all": true} with it')
         return self
 
 
