@@ -4,7 +4,7 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from kaiser_stack import mosquitto
 
 from bench import acting, bars, growth, latency, processes, report, results
 from bench.bed import Bed, bed
+from bench.cluster import cluster
 from bench.commit import commit_of
 from bench.factory import factory
 from bench.limits import limits
@@ -24,14 +25,18 @@ from bench.rest import rest
 from bench.results import Stamp
 from bench.saturation import saturate
 
-_ALONE = {"observed": observed, "factory": factory, "rest": rest}
-"""Parts with stacks of their own, which run one after the other and beside no other stack."""
-_OF_MOSQUITTO = {"factory"}
+Found = dict[str, Any]
+
+_ALONE: dict[str, Callable[[str, bool], Found]] = {
+    "observed": lambda broker, quick: observed(broker, quick=quick),
+    "factory": lambda _, quick: factory("mosquitto", quick=quick),
+    "rest": lambda broker, quick: rest(broker, quick=quick),
+    "cluster": lambda _, quick: cluster(quick=quick),
+}
+"""Parts with stacks or servers of their own, which run one after the other and beside no other stack."""
 _ROOM_OF_100_MILLION = 60e9
 QUICK_RESULTS = ROOT / ".bench" / "quick.json"
 """Quick figures are for a first look: they take the place of no others."""
-
-Found = dict[str, Any]
 
 
 def main() -> None:
@@ -87,7 +92,7 @@ def _parts(parts: list[str], broker: str, *, quick: bool) -> Iterator[tuple[str,
     for part in parts:
         if part in _ALONE:
             print(f"bench: {part}", flush=True)
-            yield part, {part: _ALONE[part]("mosquitto" if part in _OF_MOSQUITTO else broker, quick=quick)}
+            yield part, {part: _ALONE[part](broker, quick)}
 
 
 def measure(test_bed: Bed, part: str, *, quick: bool) -> Found:

@@ -194,6 +194,14 @@ def cores(results: Mapping[str, Any]) -> str:
     return f"{said}.\n\n{scale_figures.cores(results['bars'], at_2000)}"
 
 
+def cluster(results: Mapping[str, Any]) -> str:
+    """NATS with three replicas, of docs/scale.md."""
+    if "cluster" not in results:
+        return 'Not measured on a quiet machine yet: `make bench ARGS="--only cluster"`.\n'
+    said = f"{conditions(results, 'cluster').partition(';')[0]}. Commit and time: {when(results, 'cluster')}."
+    return f"{said}\n\n{scale_figures.cluster(results['cluster'])}"
+
+
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "saturation": saturation,
     "latency": latency,
@@ -206,6 +214,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "speed": speed,
     "first-start": first_start,
     "first-run": first_run,
+    "cluster": cluster,
     "cost": cost,
     "cores": cores,
 }

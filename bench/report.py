@@ -62,6 +62,8 @@ def _lines(results: dict[str, Any]) -> Iterator[str]:
         yield f"memory at rest        {one['memory_of_services_mb']} MB of services and NATS"
     if "observed" in results:
         yield from _observed(results["observed"])
+    for replicas, one in results.get("cluster", {}).items():
+        yield f"NATS, replicas {replicas}      " + _pairs(one)
     if "factory" in results:
         yield from _factory(results["factory"])
     for goal in goals.judged(results):

@@ -26,6 +26,7 @@ OWNS: Mapping[str, tuple[str, ...]] = {
     "observed": ("observed",),
     "factory": ("factory",),
     "rest": ("rest",),
+    "cluster": ("cluster",),
 }
 """The places of each part in the file; a dot leads into an object."""
 GROUPS: Mapping[str, tuple[str, ...]] = {

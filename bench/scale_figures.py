@@ -1,6 +1,6 @@
-"""The calculated figures of docs/scale.md: the cost of a million readings and the cores of each size; pure.
+"""The figures of docs/scale.md: what a million readings cost, the cores of each size, a NATS cluster; pure.
 
-They come from the bars, which measure CPU by process at saturation and at 500 readings a second in one run.
+The first two come from the bars, which measure CPU by process at saturation and at 500 readings a second in one run.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ READING_EVERY_S = 5.0
 """Of a device."""
 SPARE = 2
 """So that a backlog is worked off at the speed at which it grew."""
+READINGS_A_PACK = 100
+"""Of the packs of `bench.cluster`."""
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _NOT_OF_THE_LINE = "load_generator"
 
@@ -40,6 +42,16 @@ def cores(bars: Mapping[str, Any], at_2000: float | None) -> str:
     lines = ["| devices | readings/s | cores of the line | from |", "|---|---|---|---|"]
     for devices, said in zip(SIZES, found, strict=True):
         lines.append(f"| {devices:,} | {devices / READING_EVERY_S:,.0f} | {' | '.join(said)} |")
+    return "\n".join(lines) + "\n"
+
+
+def cluster(found: Mapping[str, Any]) -> str:
+    """A NATS cluster of three on one machine, by replicas of the stream."""
+    lines = ["| replicas | packs/s | readings/s | one pack alone, ms (p50) | CPU of the three servers, µs a pack |"]
+    lines += ["|---|---|---|---|---|"]
+    for replicas, one in found.items():
+        cells = [replicas, f"{one['packs_per_s']:,}", f"{one['packs_per_s'] * READINGS_A_PACK:,}"]
+        lines.append(f"| {' | '.join([*cells, str(one['alone_p50_ms']), str(one['cpu_us_per_pack'])])} |")
     return "\n".join(lines) + "\n"
 
 

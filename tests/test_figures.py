@@ -130,6 +130,17 @@ def test_each_trial_of_the_faults_has_a_kind_with_its_words():
     } == set()
 
 
+def test_a_cluster_is_shown_by_its_replicas():
+    found = {
+        "1": {"packs_per_s": 900, "alone_p50_ms": 1.5, "cpu_us_per_pack": 300},
+        "3": {"packs_per_s": 400, "alone_p50_ms": 3.25, "cpu_us_per_pack": 900},
+    }
+    drawn = figures.cluster({"cluster": found, "parts": {"cluster": NOW}})
+    assert "| 3 | 400 | 40,000 | 3.25 | 900 |" in drawn
+    assert "abc1234, 2026-11-29 15:00 UTC" in drawn
+    assert "Not measured" in figures.cluster({})
+
+
 def test_the_table_of_faults_sums_trials_and_names_those_without_a_result():
     common = {"versions": {"kaiser": "abc1234"}, "broken": [], "lost": 0}
     trials = [
