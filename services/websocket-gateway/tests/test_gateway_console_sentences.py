@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from console_module import called, node, printed
+from kaiser_common.contract.schemas.api.actuators import UNCONFIRMED
 
 pytestmark = pytest.mark.servers  # they start node
 
@@ -188,6 +189,7 @@ def test_a_system_event_is_a_sentence_of_its_name_and_details(check):
 
 
 ENDED = {"state": "expired", "state_reason": "no answer within 10 s", "message": None}
+OFF_WHILE_OFFLINE = "das Gerät ist offline: AUS wird trotzdem gesendet und ist bestätigt, sobald das Gerät antwortet"
 COMMANDS = [
     ({**ENDED, "sent_at": 7}, None, "das Gerät hat nicht geantwortet"),
     ({**ENDED, "sent_at": None}, None, "er wurde nicht rechtzeitig gesendet"),
@@ -195,6 +197,10 @@ COMMANDS = [
     ({"state": "failed", "sent_at": 7, "message": None}, None, "das Gerät hat abgelehnt"),
     ({"state": "cancelled", "sent_at": None, "message": None}, None, None),
     ({"state": "acknowledged", "sent_at": 7, "message": "done"}, None, None),
+    *(
+        ({"state": state, "sent_at": None, "message": None, "state_reason": UNCONFIRMED}, None, OFF_WHILE_OFFLINE)
+        for state in ("queued", "sent")
+    ),
 ]
 
 

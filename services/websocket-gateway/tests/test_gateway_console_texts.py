@@ -19,6 +19,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     NO_REASON,
     OPERATORS_CLEAR,
     OPERATORS_STOP,
+    UNCONFIRMED,
     CommandStateName,
     HistoryItem,
 )
@@ -120,7 +121,7 @@ CALLED = {
     "audited": set().union(*audited_actions().values()),
     "environment": set(get_args(EnvironmentKind)),
     "switch": set(get_args(Command)),
-    "note": {OPERATORS_STOP, OPERATORS_CLEAR, NO_REASON},
+    "note": {OPERATORS_STOP, OPERATORS_CLEAR, NO_REASON, UNCONFIRMED},
 }
 """The API's values of things that have words in the catalogue, by the kind of thing."""
 

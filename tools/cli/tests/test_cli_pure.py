@@ -16,13 +16,13 @@ from click.testing import CliRunner, Result
 from kaiser_cli import output, servers, times
 from kaiser_cli.asking import hint_of
 from kaiser_cli.commands.actuators import state_now
-from kaiser_cli.commands.command import duration_of
+from kaiser_cli.commands.command import duration_of, sentence_of
 from kaiser_cli.commands.doctor import standing
 from kaiser_cli.commands.sensors import value_now
 from kaiser_cli.commands.watch import line_of
 from kaiser_cli.main import cli
 from kaiser_client import ApiProblem, Tokens, Watched
-from kaiser_common.contract.schemas.api.actuators import Actuator
+from kaiser_common.contract.schemas.api.actuators import UNCONFIRMED, Actuator, CommandStatus
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
 
@@ -108,6 +108,22 @@ def test_a_stop_or_clear_of_everything_must_be_asked_for(words: tuple[str, ...],
 )
 def test_what_is_switched_on_ends_after_a_minute_unless_said(what: str, for_s: float, open_end: bool, duration_s: int):
     assert duration_of(what, for_s, open_end) == duration_s
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        ("queued", UNCONFIRMED, f"queued, {UNCONFIRMED} (command c1)"),
+        ("sent", UNCONFIRMED, f"sent, {UNCONFIRMED} (command c1)"),
+        ("sent", None, "sent, the device has not answered yet (command c1)"),
+        ("acknowledged", None, "done by the device"),
+        ("expired", "no answer within 10 s", "expired, no answer within 10 s"),
+    ],
+)
+def test_how_a_command_stands_is_said_with_its_reason(state: str, reason: str | None, said: str):
+    given = {"command_id": "c1", "esp_id": "ESP_A", "gpio": 25, "command": "OFF", "issued_by": "ada", "queued_at": 1}
+    status = CommandStatus.model_validate({**given, "state": state, "state_reason": reason})
+    assert sentence_of(status).partition(": ")[2] == said
 
 
 @pytest.mark.parametrize("options", [("--for", "0s"), ("--for", "0.4s"), ("--for", "9s", "--until-further-notice")])

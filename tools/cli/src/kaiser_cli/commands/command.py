@@ -68,7 +68,7 @@ def command(
     if as_json:
         show_json(ended)
     else:
-        click.echo(_sentence(ended))
+        click.echo(sentence_of(ended))
     if ended.state in OPEN_STATES or ended.state == "expired":
         raise SystemExit(UNCONFIRMED)
     if ended.state != "acknowledged":
@@ -96,13 +96,15 @@ def _followed(kaiser: Kaiser, status: CommandStatus, wait_s: float) -> CommandSt
     return status
 
 
-def _sentence(status: CommandStatus) -> str:
+def sentence_of(status: CommandStatus) -> str:
+    """How a command stands, in one sentence."""
     place = f"{status.command} to gpio {status.gpio} of {status.esp_id}"
     said = ": ".join(text for text in (status.state_reason, status.message) if text)
     match status.state:
         case "acknowledged":
             return f"{place}: done by the device"
         case "queued" | "sent":
-            return f"{place}: {status.state}, the device has not answered yet (command {status.command_id})"
+            why = said or "the device has not answered yet"
+            return f"{place}: {status.state}, {why} (command {status.command_id})"
         case _:
             return f"{place}: {status.state}{f', {said}' if said else ''}"

@@ -26,12 +26,12 @@ export function systemEventText({ event, message, details = {}, ...data }, direc
   return said === null ? message : said + tail(details);
 }
 
-/** The reason why a command did not succeed, from how far it came; a device's own words stay. null: show the server's
+/** The reason why a command did not succeed or is not confirmed yet, from how far it came; a device's own words stay. null: show the server's
  *  text, which alone has the reason, or is in the language of the console. */
-export function commandReason({ state, sent_at: sentAt, message }) {
+export function commandReason({ state, sent_at: sentAt, message, state_reason: reason }) {
   if (isEnglish()) return null;
   if (state === "failed") return message || t("sentences.the_device_refused");
-  if (state !== "expired") return null;
+  if (state !== "expired") return word(reason, "note", null);
   return sentAt === null || sentAt === undefined ? t("sentences.it_was_not_sent_in_time") : t("sentences.the_device_did_not_answer");
 }
 

@@ -1492,6 +1492,7 @@ export default {
   "word.note.cleared by an operator": "aufgehoben durch einen Bediener",
   "word.note.emergency stop by an operator": "Not-Halt durch einen Bediener",
   "word.note.no reason given": "ohne Angabe eines Grundes",
+  "word.note.the device is offline: OFF is sent all the same, and is confirmed once the device answers": "das Gerät ist offline: AUS wird trotzdem gesendet und ist bestätigt, sobald das Gerät antwortet",
   "word.off": "aus",
   "word.offline": "offline",
   "word.ok": "in Ordnung",

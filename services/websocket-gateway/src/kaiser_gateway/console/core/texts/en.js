@@ -1492,6 +1492,7 @@ export default {
   "word.note.cleared by an operator": "cleared by an operator",
   "word.note.emergency stop by an operator": "emergency stop by an operator",
   "word.note.no reason given": "no reason given",
+  "word.note.the device is offline: OFF is sent all the same, and is confirmed once the device answers": "the device is offline: OFF is sent all the same, and is confirmed once the device answers",
   "word.off": "off",
   "word.offline": "offline",
   "word.ok": "ok",
