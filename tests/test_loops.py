@@ -24,7 +24,6 @@ OWN = {
     "logic/consumers/evaluation.py": "evaluates again after it was fenced",
     "logic/store/state_writer.py": "writes what changed, and names the rule that has to wait",
     "sensor/consumers/storing.py": "writes `latest` where no batch does",
-    "sensor/jobs/purge.py": "its pause follows from the fill of the stream",
     "sensor/jobs/upkeep.py": "gives other work its turn",
     "simulator/jobs/factory.py": "its pause follows from what is due",
     "simulator/jobs/registrar.py": "health away is told once, not each second",

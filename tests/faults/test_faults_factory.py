@@ -26,7 +26,7 @@ from kaiser_factory_dialect.compare import differences
 from kaiser_factory_dialect.recordings import Recorded, parse_file
 from kaiser_stack import mosquitto
 from machine import MACHINE, Machine, pick
-from nats.js.api import ConsumerConfig
+from nats.js.api import StreamSource
 from trial import IS_FULL
 
 GOLDEN = ROOT / "tests/golden"
@@ -40,6 +40,7 @@ FAULTS = [
     ("kill", "nats"),
     ("kill", "postgres"),
 ]
+COPY = "COPY_OF_FACTORY"
 FROZEN_S = 8.0 if IS_FULL else 3.0
 """In the full form longer than a lease lasts."""
 LOST_BY_MOSQUITTO_S = 11.5
@@ -76,7 +77,7 @@ class Ledger:
         self._stack = stack
 
     def follow_factory(self) -> None:
-        """From now on FACTORY keeps each message for us too."""
+        """From now on NATS copies each message of FACTORY, which is purged behind the store."""
         asyncio.run(self._follow())
 
     def topics(self) -> list[nats.aio.msg.Msg]:
@@ -98,8 +99,7 @@ class Ledger:
     async def _follow(self) -> None:
         client = await nats.connect(self._stack.addresses["nats_url"])
         try:
-            config = ConsumerConfig(durable_name="audit", filter_subject="factory.live.>")
-            await client.jetstream().add_consumer("FACTORY", config)
+            await client.jetstream().add_stream(name=COPY, mirror=StreamSource(name="FACTORY"))
         finally:
             await client.close()
 
@@ -120,17 +120,26 @@ class Ledger:
     async def _on_factory(self) -> list[str]:
         client = await nats.connect(self._stack.addresses["nats_url"])
         try:
-            subscription = await client.jetstream().pull_subscribe_bind("audit", stream="FACTORY")
+            jetstream = client.jetstream()
+            last = (await jetstream.stream_info("FACTORY")).state.last_seq
+            subscription = await jetstream.subscribe(
+                "factory.>", stream=COPY, ordered_consumer=True, pending_msgs_limit=-1, pending_bytes_limit=-1
+            )
             found: list[str] = []
             while True:
-                for each in await subscription.fetch(500, timeout=30.0):
-                    if not each.subject.startswith("factory.live.sent."):
-                        found.append(id_of(each))
-                    left = each.metadata.num_pending
-                if left == 0:
+                each = await subscription.next_msg(timeout=60.0)
+                found += ids_of(each)
+                if each.metadata.sequence.stream >= last:
                     return found
         finally:
             await client.close()
+
+
+def ids_of(message: nats.aio.msg.Msg) -> list[str]:
+    """The ids of the deliveries that a message of FACTORY holds; a receipt has none."""
+    if message.subject.startswith("factory.=."):
+        return [json.loads(line)["delivery"] for line in message.data.split(b"\n")]
+    return [] if message.subject.startswith("factory.live.sent.") else [id_of(message)]
 
 
 def id_of(message: nats.aio.msg.Msg) -> str:

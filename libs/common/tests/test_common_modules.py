@@ -28,6 +28,7 @@ MODULES = {
         "metrics",
         "mirror",
         "pull",
+        "purge",
         "reader",
         "requests",
         "right_of_way",

@@ -76,7 +76,9 @@ def state(word: str, ts: int) -> MachineState:
 
 
 def delivered(message: MachineState) -> Delivery:
-    return Delivery("factory.live.module.state.S1", "", wire.encode(message), None)
+    return Delivery(
+        "factory.live.module.state.S1", "$JS.ACK.FACTORY.factory-store.1.1.1.1.0", wire.encode(message), None
+    )
 
 
 async def position(found: ConsumerPosition | None) -> ConsumerPosition | None:

@@ -143,7 +143,8 @@ async def test_what_was_sent_is_on_factory_or_rejected_or_ignored(plant: Any, un
     assert all(found[kind] >= number for kind, number in accepted.items())
 
     async def all_stored() -> bool:
-        return (await plant.bus.jetstream.stream_info("FACTORY")).state.messages == 0
+        store = await plant.bus.jetstream.consumer_info("FACTORY", "factory-store")
+        return store.num_pending == store.num_ack_pending == 0
 
     await until(all_stored)
 

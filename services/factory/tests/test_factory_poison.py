@@ -1,8 +1,9 @@
-"""The consumer `factory-store`: a message on which it fails is rejected, its neighbours are stored."""
+"""The consumer `factory-store`: a message on which it fails is rejected, its neighbours are stored once."""
 
 import psycopg
 import pytest
 from consuming import FAR, consuming, handling, publish, rejected
+from kaiser_common.bus import declare
 from kaiser_common.bus.connection import connect
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import FACTORY_STORE
@@ -15,6 +16,7 @@ from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.messages import MachineConnection
 from pydantic import SecretStr
+from waiting import until
 
 NOW_MS = 1_767_225_600_000
 ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=3)
@@ -64,3 +66,26 @@ async def test_factory_store_rejects_poison_and_stores_its_neighbours(
             [(subject, came_on)] = await rejected(bus)
             assert (subject.split(".")[1], came_on) == (str(code), poison[0])
             assert await loop.readiness() == "ok"
+
+
+async def test_a_consumer_that_was_deleted_and_declared_again_stores_nothing_once_more(
+    bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, str]] = []
+
+    async def write(connection, rows, past) -> None:
+        written.extend((each[2], each[4]) for each in rows.transitions)
+
+    monkeypatch.setattr(writing, "write", write)
+    with_database = bus_settings.model_copy(update={"database_url": SecretStr(database)})
+    async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
+        store = MessageStore(pool, Journal(bus, ENVIRONMENT))
+        async with consuming(bus, FACTORY_STORE, handling(store.on_messages)) as loop:
+            await publish(bus, [connected("S1"), connected("S1", connection="OFFLINE"), connected("S2")])
+            await loop.settled()
+            await bus.jetstream.delete_consumer(FACTORY_STORE.stream, FACTORY_STORE.name)
+            await declare.apply(bus)
+            await publish(bus, [connected("S3")])
+            await until(lambda: ("S3", "ONLINE") in written)
+            await loop.settled()
+    assert written == [("S1", "ONLINE"), ("S1", "OFFLINE"), ("S2", "ONLINE"), ("S3", "ONLINE")]

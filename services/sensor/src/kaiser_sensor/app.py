@@ -1,6 +1,8 @@
 """Wiring of the sensor service: live events from the bus alone; storing and answering once the database is there."""
 
 import structlog
+from kaiser_common.bus.purge import Purging, keep_purging
+from kaiser_common.contract.subjects import KEPT_PACKS, SENSOR_LIVE, SENSOR_STORE, SENSORS
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import wait_for_schema
 from kaiser_common.runtime.loops import beside, unless_stopped
@@ -11,7 +13,6 @@ from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.consumers.processing import process_with
 from kaiser_sensor.domain.processed import PackProcessing
 from kaiser_sensor.handlers import answer, show, store
-from kaiser_sensor.jobs.purge import keep_purging
 from kaiser_sensor.jobs.storage import StorageContents, store_and_answer
 from kaiser_sensor.libraries import discover
 from kaiser_sensor.settings import SensorSettings
@@ -21,6 +22,7 @@ from kaiser_sensor.store.devices import Devices
 log = structlog.get_logger()
 
 _BUCKETS_WITHIN_S = 60.0
+_PURGING = Purging(SENSORS, (SENSOR_LIVE, SENSOR_STORE), KEPT_PACKS)
 
 
 def main() -> None:
@@ -35,7 +37,8 @@ async def work(service: Service, settings: SensorSettings) -> None:
     async with connections(service, settings, with_schema=False) as (bus, pool):
         configs, devices = Configs(bus, libraries), Devices(bus)
         packs = PackProcessing(process_with(libraries, configs, devices))
-        async with beside(configs=configs.keep(), devices=devices.keep(), purge=keep_purging(bus, service.stopping)):
+        purge = keep_purging(bus, _PURGING, service.stopping)
+        async with beside(configs=configs.keep(), devices=devices.keep(), purge=purge):
             await unless_stopped(service, configs.ready(_BUCKETS_WITHIN_S))
             await unless_stopped(service, devices.ready(_BUCKETS_WITHIN_S))
             per_device = settings.events_per_device

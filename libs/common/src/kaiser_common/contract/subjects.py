@@ -132,8 +132,11 @@ EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 6
 AUDIT = Stream("AUDIT", ("audit.>",), "workqueue", "file", 256 * MIB, "new")
 """Changes that people made, until they are in health's table (docs/decisions/1805)."""
 
-FACTORY = Stream("FACTORY", ("factory.>",), "interest", "file", 2 * GIB, "new")
-"""Messages of the factory that were read, and the broker's receipts of commands (libs/factory has their subjects)."""
+FACTORY = Stream("FACTORY", ("factory.>",), "limits", "file", 2 * GIB, "new")
+"""Messages of the factory that were read, and the broker's receipts of commands (libs/factory has their subjects). The
+factory service purges, in bulk, what it has acknowledged (docs/decisions/0002)."""
+KEPT_OF_FACTORY = 64
+"""So many of the last messages of FACTORY are never purged."""
 TOPICS = Stream(
     "TOPICS",
     ("topic.>",),

@@ -49,16 +49,21 @@ class MessageStore:
         self._journal = journal
         self._pasts: dict[str, Past] = {}
         self._turn = asyncio.Lock()
+        self._stored_to = (0, 0)
+        """Stream sequence and time (ns) of the newest message on FACTORY that was stored."""
         self._heard_to: int | None = None
         """Receive time (ms) of the newest message of this environment that was stored; None: none was yet."""
 
     async def on_messages(self, batch: Sequence[Delivery]) -> Unreadable:
-        """Store a batch; what of it cannot be read."""
+        """Store a batch; what of it cannot be read. Messages that were stored are left out where the durable consumer
+        was deleted and declared again: it delivers again what FACTORY still has."""
         unreadable: list[tuple[Delivery, str]] = []
         messages: dict[str, list[FactoryMessage]] = {}
         receipts: list[tuple[str, FactoryReceipt]] = []
         env = self._journal.environment.env
         for delivery in batch:
+            if self._was_stored(delivery):
+                continue
             try:
                 found = read(delivery)
             except (ValidationError, msgspec.MsgspecError, ValueError) as error:
@@ -77,7 +82,14 @@ class MessageStore:
                 self._journal.forget_late(self._heard_to)
         for each in rows:
             _count(each)
+        self._stored_to = max(self._stored_to, *((each.stream_sequence, each.timestamp_ns) for each in batch))
         return unreadable
+
+    def _was_stored(self, delivery: Delivery) -> bool:
+        """Whether it comes from a consumer that began again: first deliveries are in order otherwise. A new stream has
+        newer times."""
+        sequence, stored_ns = self._stored_to
+        return delivery.stream_sequence < sequence and delivery.timestamp_ns <= stored_ns and delivery.deliveries == 1
 
     def _is_of_before(self, message: FactoryMessage) -> bool:
         """Whether a message is of a mock factory or a replay that the one in force has replaced."""
