@@ -2,6 +2,7 @@
 
 ingest is its real pipeline on a bus of the test, sensor-live its real handler, sensor-store the real decoding and rows
 on a dict in place of the table. What is acknowledged to a device is stored or rejected, and nothing is stored twice.
+States of machines travel beside the readings, and are on FACTORY once and in order.
 """
 
 import asyncio
@@ -23,8 +24,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from jumping import JumpingLoop
 from kaiser_common.bus.connection import BusUnavailable, Outgoing
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.contract.subjects import KEPT_PACKS
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.subjects import KEPT_OF_FACTORY, KEPT_PACKS
 from kaiser_ingest.consumers.pipeline import Pipeline
+from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.domain.factory_packs import deliveries_in
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.store.read_back import LAST_REJECTED
 from kaiser_sensor.consumers.live import Live
@@ -154,7 +158,8 @@ class Ingest:
     valid_until: float = math.inf
 
 
-KINDS = ["clock", "clock", "no clock", "same time", "bad", "many bad"]
+ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=1, since=0)
+KINDS = ["clock", "clock", "no clock", "same time", "bad", "many bad", "state", "state"]
 MANY = 9
 """So many bad ones of one device are a pack of rejections."""
 FAULTS = [
@@ -174,6 +179,7 @@ class DeliveryModel(RuleBasedStateMachine):
         self.loop = JumpingLoop()
         self.ids = 0
         self.sensors, self.events, self.others, self.rejected_stream = Stream(), Stream(), Stream(), Stream()
+        self.factory = Stream()
         self.live, self.store = Consumer(self.sensors), Consumer(self.sensors)
         self.table: dict[tuple[Any, ...], int] = {}
         self.different: set[int] = set()
@@ -195,6 +201,8 @@ class DeliveryModel(RuleBasedStateMachine):
             return self.sensors
         if subject.startswith("rejected."):
             return self.rejected_stream
+        if subject.startswith("factory."):
+            return self.factory
         return self.events if subject.startswith("event.sensor_data.") else self.others
 
     def begin(self) -> Ingest:
@@ -210,6 +218,8 @@ class DeliveryModel(RuleBasedStateMachine):
                     self.acknowledged.add(message.packet_id)
 
         async def build() -> Ingest:
+            dialect = FactoryDialect((), (), (), lambda *_: None)
+            dialect.enter(ENVIRONMENT, generation, ("kaiser/+/esp/#",))
             pipeline = Pipeline(
                 bus,  # type: ignore[arg-type]
                 dict.fromkeys(SITES),
@@ -217,11 +227,16 @@ class DeliveryModel(RuleBasedStateMachine):
                 batch_size=20,
                 qos0_limit=100,
                 on_heard=lambda _: None,
+                factory=dialect,
             )
             ingest = Ingest(bus, pipeline, asyncio.create_task(pipeline.run(on_stored)))
             packs = [self.sensors.messages[seq].body for seq in sorted(self.sensors.messages)[-KEPT_PACKS:]]
             rejections = [message.body for message in self.rejected_stream.ever[-LAST_REJECTED:]]
-            pipeline.hold(packs, rejections, lambda: ingest.valid_until)
+            last = [self.factory.messages[seq] for seq in sorted(self.factory.messages)]
+            of_factory = [
+                each for one in last for each in deliveries_in(one.subject, one.body, {"Nats-Msg-Id": one.msg_id})
+            ]
+            pipeline.hold(packs, rejections, of_factory, lambda: ingest.valid_until)
             return ingest
 
         self.delivered.clear()
@@ -238,6 +253,8 @@ class DeliveryModel(RuleBasedStateMachine):
                 number = len(self.said) + 1
                 ts = {"no clock": 0, "same time": NOW_MS}.get(how, NOW_MS + number)
                 fields = {"ts": ts, "gpio": 4, "sensor_type": "ph", "raw": number, "raw_mode": True}
+                if how == "state":
+                    fields = {"serialNumber": device, "orderId": str(number)}
                 payload = json.dumps(fields if "bad" not in how else {"n": number}).encode()
                 self.said.append((number, device, payload))
                 self._publish(number, device, payload)
@@ -245,8 +262,10 @@ class DeliveryModel(RuleBasedStateMachine):
     def _publish(self, number: int, device: str, payload: bytes) -> None:
         self.ids += 1
         self.packets[self.ids] = number
-        topic = f"kaiser/{SITES[device]}/esp/{device}/sensor/4/data".encode()
-        self.queued[self.ids] = Incoming(topic, payload, self.ids, 1, False, False, 0, NOW_MS + self.ids)
+        topic = f"kaiser/{SITES[device]}/esp/{device}/sensor/4/data"
+        if is_state(payload):
+            topic = f"module/v1/ff/{device}/state"
+        self.queued[self.ids] = Incoming(topic.encode(), payload, self.ids, 1, False, False, 0, NOW_MS + self.ids)
 
     @rule(most=st.integers(1, 30), at_once=st.booleans())
     def deliver(self, most: int, at_once: bool) -> None:
@@ -294,7 +313,7 @@ class DeliveryModel(RuleBasedStateMachine):
         """A device sends a reading anew, as one that has lost its connection does."""
         if self.said:
             number, device, payload = self.said[-1 - which % min(8, len(self.said))]
-            if b'"ts": 0' not in payload and b'"n"' not in payload:
+            if b'"ts": 0' not in payload and b'"n"' not in payload and not is_state(payload):
                 self.repeated.add(number)
                 self._publish(number, device, payload)
 
@@ -346,12 +365,13 @@ class DeliveryModel(RuleBasedStateMachine):
 
     def purge(self) -> None:
         self.sensors.purge(min(self.live.floor, self.store.floor) + 1 - KEPT_PACKS)
+        self.factory.purge(len(self.factory.ever) + 1 - KEPT_OF_FACTORY)
 
     def forget_ids(self) -> None:
         """So much time goes by that JetStream takes every id again."""
         self.may_repeat |= {self.packets[packet] for packet in self.queued}
         self.may_repeat |= set(numbers_of(self.live.unsettled))
-        for stream in (self.sensors, self.events, self.others, self.rejected_stream):
+        for stream in (self.sensors, self.events, self.others, self.rejected_stream, self.factory):
             stream.forget_ids()
 
     @invariant()
@@ -359,7 +379,17 @@ class DeliveryModel(RuleBasedStateMachine):
         stored = self.numbers(self.sensors)
         refused = self.refused()
         numbers = {self.packets[packet] for packet in self.acknowledged}
-        assert numbers <= stored.keys() | refused
+        assert numbers <= stored.keys() | refused | set(self.states())
+
+    @invariant()
+    def each_state_is_on_factory_once_and_those_of_a_machine_in_order(self) -> None:
+        seen = Counter(self.states())
+        assert {number for number, times in seen.items() if times > 1} <= self.may_repeat
+        of_a_machine = {device: [] for device in SITES}
+        for number in self.states():
+            if number not in self.may_repeat:
+                of_a_machine[self.said[number - 1][1]].append(number)
+        assert of_a_machine == {device: sorted(numbers) for device, numbers in of_a_machine.items()}
 
     @invariant()
     def no_reading_is_stored_or_shown_twice(self) -> None:
@@ -388,7 +418,9 @@ class DeliveryModel(RuleBasedStateMachine):
         while self.live.floor < len(self.sensors.ever):
             self.show(5, "ack")
         rows, refused = set(self.table.values()), self.refused()
-        numbers = {number for number, _, _ in self.said}
+        states = {number for number, _, payload in self.said if is_state(payload)}
+        assert set(self.states()) == states
+        numbers = {number for number, _, _ in self.said} - states
         assert numbers == rows | refused | self.different
         assert not rows & refused
         assert set(self.numbers(self.events)) == numbers - refused
@@ -402,6 +434,11 @@ class DeliveryModel(RuleBasedStateMachine):
     def numbers(self, stream: Stream) -> Counter[int]:
         return numbers_of(stream.ever)
 
+    def states(self) -> list[int]:
+        """The numbers of the states on FACTORY, in its order."""
+        lines = [json.loads(line) for message in self.factory.ever for line in message.body.split(b"\n")]
+        return [int(line["order_id"]) for line in lines]
+
     def refused(self) -> set[int]:
         """The numbers of the bad ones in REJECTED."""
         return set(self.refusals())
@@ -414,6 +451,10 @@ class DeliveryModel(RuleBasedStateMachine):
 def numbers_of(messages: Iterable[Outgoing]) -> Counter[int]:
     """How often each reading is in these packs."""
     return Counter(json.loads(line)["raw"] for message in messages for line in message.body.split(b"\n"))
+
+
+def is_state(payload: bytes) -> bool:
+    return b'"orderId"' in payload
 
 
 def process(reading: SensorReading) -> ProcessedReading:
@@ -442,6 +483,32 @@ def test_a_pack_that_is_sent_again_after_the_duplicate_window_is_shown_again_and
     model.keep(5, "ack")
     assert model.numbers(model.events) == {1: 2}
     assert list(model.table.values()) == [1]
+    model.teardown()
+
+
+def test_states_that_a_killed_ingest_has_stored_are_not_on_factory_again_in_another_pack(quiet):
+    model = DeliveryModel()
+    model.say([("ESP_A", "state"), ("ESP_A", "state")])
+    model.strike("PubAck lost and nats goes away")
+    model.deliver(30, True)
+    assert (model.acknowledged, model.states()) == (set(), [1, 2])
+    model.kill()
+    model.disturb("nats is back", 0)
+    model.say([("ESP_B", "state"), ("ESP_A", "state")])
+    model.deliver(30, True)
+    assert model.states() == [1, 2, 3, 4]
+    model.teardown()
+
+
+def test_an_ingest_that_stood_still_publishes_no_states_behind_the_next_holder(quiet):
+    model = DeliveryModel()
+    model.say([("ESP_A", "state"), ("ESP_A", "state")])
+    model.deliver(30, False)
+    model.hang()
+    model.deliver(30, True)
+    assert model.states() == [1, 2]
+    model.wake()
+    assert model.states() == [1, 2]
     model.teardown()
 
 

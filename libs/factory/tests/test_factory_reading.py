@@ -128,6 +128,7 @@ def test_what_is_accepted_comes_back_from_the_bus(case: tuple[dict[str, Any], by
         text = wire.encode(message)
         again = wire.decode(message.kind, text)
         assert again == message
+        assert wire.from_line(wire.to_line(text, "1f.ab")) == message
         assert type(again) is type(message)
 
 

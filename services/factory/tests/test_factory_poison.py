@@ -1,12 +1,14 @@
 """The consumer `factory-store`: a message on which it fails is rejected, its neighbours are stored once."""
 
+import base64
+
 import psycopg
 import pytest
-from consuming import FAR, consuming, handling, publish, rejected
+from consuming import FAR, consuming, handling, publish, stored
 from kaiser_common.bus import declare
 from kaiser_common.bus.connection import connect
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
-from kaiser_common.contract.subjects import FACTORY_STORE
+from kaiser_common.contract.subjects import FACTORY_STORE, factory_pack_subject
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory.consumers.journal import Journal
@@ -22,11 +24,22 @@ NOW_MS = 1_767_225_600_000
 ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=3)
 
 
+def packed(*messages: tuple[str, bytes]) -> tuple[str, bytes]:
+    """Messages that arrived together, as ingest publishes them; a body that is no JSON object is a line as it is."""
+    lines = [wire.to_line(body, f"id{n}") if body[-1:] == b"}" else body for n, (_, body) in enumerate(messages)]
+    return factory_pack_subject("live"), b"\n".join(lines)
+
+
 def connected(token: str, **fields: object) -> tuple[str, bytes]:
     """A module that says that it is connected, as ingest publishes it."""
     stated = {"kind": FactoryKind.MODULE_CONNECTION, "topic": "t", "ts": NOW_MS, "epoch": 3, "serial": token}
     message = MachineConnection(**(stated | {"source": "device", "connection": "ONLINE"} | fields))  # type: ignore[arg-type]
     return f"factory.live.module.connection.{token}", wire.encode(message)
+
+
+def bad_line(text: bytes) -> tuple[str, bytes]:
+    """A line of a pack that is no message."""
+    return factory_pack_subject("live"), text
 
 
 @pytest.mark.parametrize(
@@ -44,6 +57,46 @@ def connected(token: str, **fields: object) -> tuple[str, bytes]:
 async def test_factory_store_rejects_poison_and_stores_its_neighbours(
     bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch, poison: tuple[str, bytes], code: int
 ) -> None:
+    messages = [connected("S1"), poison, connected("S2")]
+    assert await rejections_of(messages, bus_settings, database, monkeypatch) == [(code, poison[0], poison[1])]
+
+
+@pytest.mark.parametrize(
+    ("poison", "code"),
+    [
+        (connected("BUG"), 5407),
+        (bad_line(b"{not json"), 5407),
+        (bad_line(b""), 5407),
+        (bad_line(b"[]"), 5407),
+        (bad_line(b'{"kind": "module.dance"}'), 5407),
+        (bad_line(b'{"kind": "observed"}'), 5407),
+        (connected("BAD", ts=FAR), 5407),
+        (connected("BAD", serial="\0"), 5305),
+    ],
+    ids=["bug", "no JSON", "empty", "list", "unknown kind", "kind that is not read", "far time", "text for no column"],
+)
+async def test_of_a_pack_the_bad_line_alone_is_rejected(
+    bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch, poison: tuple[str, bytes], code: int
+) -> None:
+    pack = packed(connected("S1"), poison, connected("S2"))
+    line = pack[1].split(b"\n")[1]
+    assert await rejections_of([pack], bus_settings, database, monkeypatch) == [(code, pack[0], line)]
+
+
+async def test_a_body_that_is_no_pack_is_rejected_as_a_whole(
+    bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = bad_line(b"{}\n" * 5000)
+    [(code, subject, _)] = await rejections_of(
+        [connected("S1"), long, connected("S2")], bus_settings, database, monkeypatch
+    )
+    assert (code, subject) == (5407, long[0])
+
+
+async def rejections_of(
+    messages: list[tuple[str, bytes]], bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[int, str, bytes]]:
+    """Code, subject and body of what is rejected of these messages; S1 and S2 are stored."""
     write = writing.write
 
     async def faulty(connection, rows, past) -> None:
@@ -56,16 +109,18 @@ async def test_factory_store_rejects_poison_and_stores_its_neighbours(
         connection.execute("TRUNCATE factory.transitions")
     with_database = bus_settings.model_copy(update={"database_url": SecretStr(database)})
     async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
-        await publish(bus, [connected("S1"), poison, connected("S2")])
+        await publish(bus, messages)
         store = MessageStore(pool, Journal(bus, ENVIRONMENT))
         async with consuming(bus, FACTORY_STORE, handling(store.on_messages)) as loop:
             await loop.settled()
             with psycopg.connect(database) as connection:
-                stored = connection.execute("SELECT serial, value FROM factory.transitions ORDER BY 1").fetchall()
-            assert stored == [("S1", "ONLINE"), ("S2", "ONLINE")]
-            [(subject, came_on)] = await rejected(bus)
-            assert (subject.split(".")[1], came_on) == (str(code), poison[0])
+                rows = connection.execute("SELECT serial, value FROM factory.transitions ORDER BY 1").fetchall()
+            assert rows == [("S1", "ONLINE"), ("S2", "ONLINE")]
             assert await loop.readiness() == "ok"
+            return [
+                (body["code"], body["topic"], base64.b64decode(body["payload_base64"]))
+                for _, body in await stored(bus, "REJECTED")
+            ]
 
 
 async def test_a_consumer_that_was_deleted_and_declared_again_stores_nothing_once_more(

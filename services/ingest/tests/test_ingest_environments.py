@@ -219,6 +219,8 @@ async def on_topics(client: Any, env: str) -> list[Any]:
         found.append(await subscription.next_msg(timeout=30.0))
         if found[-1].metadata.num_pending == 0:
             await subscription.unsubscribe()
+            # TOPICS has 32 consumers at most, and keeps one that is not deleted for five minutes.
+            await jetstream.delete_consumer("TOPICS", found[-1].metadata.consumer)
             return found
 
 

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.pack import shard_of
 from kaiser_common.contract.subjects import REJECTED, pack_subject
+from kaiser_factory_dialect import messages, wire
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_ingest.domain.factory_packs import MOST_FACTORY_BYTES, deliveries_in, to_factory_packs
 from kaiser_ingest.domain.outgoing import (
     MOST_REJECTED_BYTES,
     reading_id,
@@ -185,3 +188,64 @@ def test_a_line_that_is_no_reading_is_passed_over_when_packs_are_read_back():
     good = b'{"esp_id":"ESP_1","gpio":4,"sensor_type":"ph","ts":5,"raw":1}'
     found = stored_readings([b"{not json\n" + good + b"\n\n7\n\xff", b"", good])
     assert [reading_id(reading) for reading in found] == ["ESP_1.4.ph.5.[1,null,null]"] * 2
+
+
+def of_factory(number: int, env: str = "live", retained: bool = False, more: int = 0) -> Outgoing:
+    said = messages.MachineState(
+        kind=FactoryKind.AGV_STATE, topic="t" * more, ts=number, env=env, serial=f"S{number % 3}", source="device"
+    )
+    msg_id = f"ret.1.{number}" if retained else f"{number:x}.c"
+    return Outgoing(f"factory.{env}.agv.state.S{number % 3}", wire.encode(said), msg_id)
+
+
+def test_messages_of_the_factory_that_arrived_together_are_one_pack_and_one_alone_is_as_it_was():
+    one, two, three = of_factory(1), of_factory(2), of_factory(3)
+    assert to_factory_packs([one], new_ids()) == [one]
+    [pack] = to_factory_packs([one, two, three], new_ids())
+    assert (pack.subject, pack.msg_id, pack.headers) == ("factory.=.live", "id1", (("Kaiser-Count", "3"),))
+    lines = pack.body.split(b"\n")
+    assert [json.loads(line)["delivery"] for line in lines] == ["1.c", "2.c", "3.c"]
+    assert [wire.from_line(line) for line in lines] == [
+        wire.decode(FactoryKind.AGV_STATE, each.body) for each in (one, two, three)
+    ]
+
+
+def test_what_the_broker_retains_and_what_is_large_stays_alone_in_its_place():
+    found = [of_factory(1), of_factory(2), of_factory(3, retained=True), of_factory(4, retained=True), of_factory(5)]
+    packs = to_factory_packs(found, new_ids())
+    assert [each.msg_id for each in packs] == ["id1", "ret.1.3", "ret.1.4", "5.c"]
+    large = of_factory(2, more=MOST_FACTORY_BYTES)
+    assert [each.msg_id for each in to_factory_packs([of_factory(1), large, of_factory(3)], new_ids())] == [
+        "1.c",
+        "2.c",
+        "3.c",
+    ]
+    assert to_factory_packs([of_factory(1), large], new_ids())[1] == large
+
+
+@given(
+    st.lists(
+        st.builds(
+            of_factory, st.integers(0, 999), st.sampled_from(["live", "mock"]), st.booleans(), st.integers(0, 9000)
+        ),
+        max_size=250,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_packs_hold_the_messages_in_order_and_within_their_bounds(found):
+    packs = to_factory_packs(found, new_ids())
+    held = [each for pack in packs for each in deliveries_in(pack.subject, pack.body, {"Nats-Msg-Id": pack.msg_id})]
+    assert held == [each.msg_id for each in found]
+    for pack in packs:
+        if pack.subject.startswith("factory.=."):
+            lines = pack.body.split(b"\n")
+            assert 2 <= len(lines) <= 100
+            assert {wire.from_line(line).env for line in lines} == {pack.subject.rpartition(".")[2]}
+            assert len(pack.body) <= 128 * 1024 + 50 * len(lines), "the ids come on top"
+    assert max([len(each.body) for each in packs], default=0) < 256 * 1024
+
+
+def test_a_line_that_cannot_be_read_has_no_delivery():
+    pack = b"\n".join([b"{not json", b'{"kind":"agv.state"}', b"\xff", b'{"kind":"agv.state","delivery":"1.c"}'])
+    assert list(deliveries_in("factory.=.live", pack, {})) == ["1.c"]
+    assert list(deliveries_in("factory.live.sent.x", b"{}", {})) == []

@@ -149,7 +149,8 @@ def of_a_factory(bus: Bus, registered: Sequence[str] = ()) -> Pipeline:
     ],
 )
 def test_messages_of_a_machine_and_of_the_ccu_are_stored_in_order(messages: list[Incoming], ordered: bool) -> None:
-    """Sent one by one, a message without an answer is stored behind the ones that follow it."""
+    """Sent one by one, a message without an answer is stored behind the ones that follow it. On FACTORY they are one
+    message."""
     loop = JumpingLoop()
     bus = OrderNoted(loop)
     line = of_a_factory(bus)
@@ -164,8 +165,10 @@ def test_messages_of_a_machine_and_of_the_ccu_are_stored_in_order(messages: list
         loop.run_until_complete(take())
     finally:
         loop.close()
-    assert {each for _, each in bus.parts} == {ordered}
-    [topics] = [subjects for subjects, _ in bus.parts if subjects[0].startswith("topic.")]
+    [(topics, is_ordered)] = [part for part in bus.parts if part[0][0].startswith("topic.")]
+    assert is_ordered == ordered
+    [read] = [part for part in bus.parts if part[0][0].startswith("factory.")]
+    assert len(read[0]) == 1 or read[1]
     assert topics == [f"topic.live.{each.topic.decode().replace('/', '.')}" for each in messages]
 
 
@@ -200,13 +203,13 @@ def test_what_the_broker_retains_is_stored_though_nats_was_away_for_longer_than_
     acknowledged: list[Incoming] = []
 
     async def take() -> None:
-        line.hold([], [], lambda: 5.0)
+        line.hold([], [], [], lambda: 5.0)
         running = asyncio.create_task(line.run(acknowledged.extend))
         line.offer(together)
         await asyncio.sleep(60.0)
         assert (acknowledged, bus.stored) == ([], [])
         bus.is_away = False
-        line.hold([], [], lambda: math.inf)
+        line.hold([], [], [], lambda: math.inf)
         await asyncio.sleep(60.0)
         line.offer([each._replace(packet_id=each.packet_id + 100) for each in together])
         assert await line.drained(10.0)

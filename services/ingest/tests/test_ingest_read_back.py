@@ -95,3 +95,37 @@ async def test_no_reading_is_stored_twice_when_ingest_is_killed_with_and_without
     times = Counter(body["raw"] for _, body in await world.stored("SENSORS"))
     assert [number for number, count in times.items() if count > 1] == []
     await device.close()
+
+
+async def test_each_message_of_the_factory_is_on_factory_once_and_in_order_when_ingest_is_killed(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    ingest = world.ingest(KAISER_MQTT_DIALECTS='["esp", "factory"]')
+    await until(ingest.connected)
+    device = await world.device()
+    for kill in range(3):
+        for number in range(kill * 300, (kill + 1) * 300):
+            serial = f"S{number % 7}"
+            state = {"serialNumber": serial, "orderId": f"n{number}", "actionState": None}
+            await device.publish(number, f"module/v1/ff/{serial}/state", json.dumps(state).encode())
+            if number % 300 == 200:
+                ingest.kill()
+                end_lease(world.bus.nats_address, f"ingest.{world.site}")
+        ingest.start()
+        await until(ingest.connected)
+    await device.all_acknowledged()
+
+    async def stored() -> list[tuple[str, int]]:
+        return [(body["serial"], int(body["order_id"][1:])) for _, body in await world.stored("FACTORY")]
+
+    async def all_are_there() -> bool:
+        return {number for _, number in await stored()} == set(range(900))
+
+    await until(all_are_there)
+    found = await stored()
+    assert [number for number, times in Counter(number for _, number in found).items() if times > 1] == []
+    for serial in {serial for serial, _ in found}:
+        numbers = [number for each, number in found if each == serial]
+        assert numbers == sorted(numbers)
+    assert any(subject == "factory.=.live" for subject, _ in await world.stored("FACTORY")), "some were packs"
+    await device.close()

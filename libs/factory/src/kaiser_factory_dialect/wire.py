@@ -1,4 +1,8 @@
-"""Encodes models as JSON for the bus, and decodes them. The kind, which is also in the subject, decides the model."""
+"""Encodes models as JSON for the bus, and decodes them; the kind decides the model.
+
+A message alone has its kind in its subject, and the id of its delivery as its message id. A line of a pack has both in
+itself.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -43,7 +47,14 @@ MODELS: Mapping[FactoryKind, type[FactoryMessage]] = MappingProxyType(
 )
 """The model of each kind that is read; `observed` has none."""
 
+
+class _Line(msgspec.Struct, frozen=True):
+    kind: FactoryKind
+    delivery: str | None = None
+
+
 _encoder = msgspec.json.Encoder()
+_decode_line = msgspec.json.Decoder(_Line).decode
 _decoders = {kind: msgspec.json.Decoder(model) for kind, model in MODELS.items()}
 
 
@@ -55,3 +66,25 @@ def encode(message: FactoryMessage) -> bytes:
 def decode(kind: FactoryKind, text: bytes) -> FactoryMessage:
     """The message of a JSON text. Raises msgspec.ValidationError or DecodeError if it is not of that kind."""
     return _decoders[kind].decode(text)
+
+
+def to_line(text: bytes, delivery: str) -> bytes:
+    """The line of a pack for a message. text: its JSON, as `encode` returns it; delivery: the id of its MQTT
+    delivery."""
+    return b'{"delivery":%b,%b' % (_encoder.encode(delivery), text[1:])
+
+
+def from_line(line: bytes) -> FactoryMessage:
+    """The message of a line. Raises as `decode`, or ValueError if its kind is none that is read."""
+    kind = _decode_line(line).kind
+    if kind not in _decoders:
+        raise ValueError(f"messages of kind {kind} are not read")
+    return decode(kind, line)
+
+
+def delivery_of(line: bytes) -> str | None:
+    """The id of the delivery in a line; None where it cannot be read or has none."""
+    try:
+        return _decode_line(line).delivery
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -103,7 +103,7 @@ def grants() -> tuple[Grants, ...]:
             reads(REJECTED),
             # Several filters cannot be named in a subject: those of a device, and of packs of several devices.
             [f"{_API}.CONSUMER.CREATE.{REJECTED.name}.*", f"{_API}.STREAM.MSG.GET.{REJECTED.name}"],
-            [f"{_API}.DIRECT.GET.{stream.name}" for stream in (SENSORS, REJECTED)],
+            [f"{_API}.DIRECT.GET.{stream.name}" for stream in (SENSORS, REJECTED, FACTORY)],
             also=(ONLY_FACTORY,),
         ),
         _service(

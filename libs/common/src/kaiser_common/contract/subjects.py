@@ -19,7 +19,12 @@ OPTIONAL_SERVICES = ("factory", "recorder")
 STATUS_SUBJECT = "rpc.status"
 """Asks every process of every service how it does; no queue group, so all replicas answer."""
 
-_PACKED = ("esp.sensor.data.", "event.sensor_data.", "event.factory_module.", "rejected.")
+SEVERAL = "="
+"""Token in place of an esp_id in the subject of a pack of rejections of several devices, and in place of the
+environment, whose name cannot be this, in that of a pack of the factory's messages."""
+
+_FACTORY_PACKS = f"factory.{SEVERAL}."
+_PACKED = ("esp.sensor.data.", "event.sensor_data.", "event.factory_module.", "rejected.", _FACTORY_PACKS)
 
 _FORBIDDEN = frozenset(" \t\r\n.*>")
 
@@ -109,8 +114,6 @@ EVENTS = Stream(
     "EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0, max_consumers=4096, unused_s=300.0
 )
 """A client that resumes has a reader of its own for a moment, so there may be as many as clients."""
-SEVERAL = "="
-"""Token in place of an esp_id in the subject of a pack of rejections of several devices."""
 REJECTED = Stream(
     "REJECTED",
     ("rejected.>",),
@@ -136,7 +139,7 @@ FACTORY = Stream("FACTORY", ("factory.>",), "limits", "file", 2 * GIB, "new")
 """Messages of the factory that were read, and the broker's receipts of commands (libs/factory has their subjects). The
 factory service purges, in bulk, what it has acknowledged (docs/decisions/0002)."""
 KEPT_OF_FACTORY = 64
-"""So many of the last messages of FACTORY are never purged."""
+"""So many of the last messages of FACTORY are never purged: the next holder of ingest's lease reads them."""
 TOPICS = Stream(
     "TOPICS",
     ("topic.>",),
@@ -220,6 +223,11 @@ def device_subject(kind: str, kaiser_id: str, esp_id: str, gpio: int | None = No
 def is_packed(subject: str) -> bool:
     """Whether messages on a subject are packs: one JSON object a line (pack.py)."""
     return subject.startswith(_PACKED)
+
+
+def factory_pack_subject(env: str) -> str:
+    """Subject of a pack of the factory's messages that were read in an environment."""
+    return f"{_FACTORY_PACKS}{_token(env)}"
 
 
 def downlink_subject(kaiser_id: str, esp_id: str) -> str:

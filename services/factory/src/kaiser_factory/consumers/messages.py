@@ -6,13 +6,16 @@ memory of earlier messages is read again from the tables, so a batch that is del
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 
 import msgspec
 import structlog
 from kaiser_common.bus.consumer import ConsumerPosition
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import line_of
+from kaiser_common.contract.pack import NotAPack
 from kaiser_common.contract.schemas.factory import FactoryReceipt
+from kaiser_common.contract.subjects import is_packed
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
@@ -61,13 +64,11 @@ class MessageStore:
         messages: dict[str, list[FactoryMessage]] = {}
         receipts: list[tuple[str, FactoryReceipt]] = []
         env = self._journal.environment.env
-        for delivery in batch:
-            if self._was_stored(delivery):
-                continue
+        for line in chain.from_iterable(lines_of(each) for each in batch if not self._was_stored(each)):
             try:
-                found = read(delivery)
+                found = read(line)
             except (ValidationError, msgspec.MsgspecError, ValueError) as error:
-                unreadable.append((delivery, line_of(error)))
+                unreadable.append((line, line_of(error)))
                 continue
             if isinstance(found, FactoryMessage):
                 if not self._is_of_before(found):
@@ -160,8 +161,20 @@ def _is_at_the_end(position: ConsumerPosition | None) -> bool:
     return position is not None and position.pending == 0 and position.unacknowledged == 0
 
 
+def lines_of(delivery: Delivery) -> list[Delivery]:
+    """The lines of a pack. A message alone is one line, and so is a pack that is none, which cannot be read."""
+    if not is_packed(delivery.subject):
+        return [delivery]
+    try:
+        return [delivery.line(number, body) for number, body in enumerate(delivery.lines())]
+    except NotAPack:
+        return [delivery]
+
+
 def read(delivery: Delivery) -> FactoryMessage | tuple[str, FactoryReceipt]:
     """A message of FACTORY, or a receipt with the id of its command. Raises where it is neither."""
+    if is_packed(delivery.subject):
+        return wire.from_line(delivery.body)
     tokens = delivery.subject.split(".")
     if len(tokens) == 4 and tokens[2] == _RECEIPT:
         return from_token(tokens[3]), FactoryReceipt.model_validate_json(delivery.body)

@@ -142,7 +142,7 @@ class Work:
     async def _store(self) -> None:
         await wait_for_schema(self._pool, "factory")
         await self._load()
-        consumer = Consumer(self._bus, FACTORY_STORE, max_messages=_BATCH, spacing=_SPACING)
+        consumer = Consumer(self._bus, FACTORY_STORE, max_messages=_BATCH, most_lines=_BATCH, spacing=_SPACING)
         broker = self._new_broker()
         self._contents.consume(broker, consumer, self._storing)
         async with broker.serving():

@@ -26,6 +26,7 @@ from kaiser_ingest.consumers.sorting import Batch, Sorter, decoded
 from kaiser_ingest.domain.admission import Registered
 from kaiser_ingest.domain.clocks import WrongClock
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.domain.factory_packs import to_factory_packs
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import to_packs, to_rejected_packs
 from kaiser_ingest.domain.own_packs import OwnPacks
@@ -169,14 +170,21 @@ class Pipeline:
             if not is_full:
                 await asyncio.sleep(max(0.0, began_at + _spacing_s(len(batch.sensors)) - time.monotonic()))
 
-    def hold(self, packs: Iterable[bytes], rejections: Iterable[bytes], valid_until: Callable[[], float]) -> None:
+    def hold(
+        self,
+        packs: Iterable[bytes],
+        rejections: Iterable[bytes],
+        of_factory: Iterable[str],
+        valid_until: Callable[[], float],
+    ) -> None:
         """Begin as the holder of the lease, which is valid until `valid_until` (monotonic): publish packs only until
         then.
 
-        packs, rejections: the last ones that were stored. The broker may deliver some of their messages again.
+        packs, rejections: the last ones that were stored; of_factory: the deliveries of the last messages on FACTORY.
+        The broker may deliver some of them again.
         """
         self._valid_until = valid_until
-        self._sorter.remember(packs, rejections)
+        self._sorter.remember(packs, rejections, of_factory)
 
     def _take(self) -> list[Incoming]:
         """The next messages in order: what has arrived, up to the batch size and about 1 MiB."""
@@ -195,7 +203,7 @@ class Pipeline:
 
     async def _store(self, batch: Batch) -> bool:
         """Publish until all is stored, however long NATS is away. Readings need no order, because each has its time;
-        of the factory's messages those of one machine, and those of the CCU, are in order.
+        the factory's messages are in order on FACTORY, and on TOPICS those of one machine, and those of the CCU.
 
         False: packs whose messages the broker delivers again are left, and the lease is over. A process that was
         stopped for a while must not publish them behind the next holder, because JetStream does not know a line of a
@@ -204,13 +212,16 @@ class Pipeline:
         packs = to_packs(batch.sensors.values(), self._bus.message_id)
         rejected = to_rejected_packs(list(batch.rejected.values()), self._bus.message_id, self._has_own_packs)
         of_devices = [list(part.values()) for part in (batch.devices, batch.events)]
-        of_factory = [list(part.values()) for part in (batch.factory, batch.topics)]
-        parts = [(part, False) for part in (packs, rejected) if part] + [(part, True) for part in of_devices if part]
-        needs_order = _needs_order(*of_factory)
-        parts += [(part, needs_order) for part in of_factory if part]
+        read, as_they_came = list(batch.factory.values()), list(batch.topics.values())
+        of_factory = to_factory_packs(read, self._bus.message_id)
+        known_by_line = [part for part in (packs, rejected, of_factory) if part]
+        parts = [(part, False) for part in (packs, rejected) if part]
+        parts += [(part, True) for part in (*of_devices, of_factory) if part]
+        if as_they_came:
+            parts.append((as_they_came, _needs_order(read, as_they_came)))
         while parts:
             within_s = _PUBLISH_S
-            if batch.comes_again and (parts[0][0] is packs or parts[0][0] is rejected):
+            if batch.comes_again and any(part is each for part, _ in parts for each in known_by_line):
                 within_s = min(within_s, self._valid_until() - time.monotonic())
                 if within_s <= 0:
                     return False

@@ -88,14 +88,17 @@ class Sorter:
         self._delivery_ids = DeliveryIds(new_id)
         self._stored_ids = RecentIds()
         self._rejected_ids = RecentIds()
+        self._factory_ids = RecentIds()
         self._server_times = ServerTimes()
         self._clock_watch = ClockWatch()
         self._unknown_alerts = UnknownAlerts()
         self._log = RejectionLog()
 
-    def remember(self, packs: Iterable[bytes], rejections: Iterable[bytes]) -> None:
-        """Know the last packs and rejections that were stored: the broker may deliver some of their messages again."""
+    def remember(self, packs: Iterable[bytes], rejections: Iterable[bytes], of_factory: Iterable[str]) -> None:
+        """Know the last packs and rejections that were stored, and the last deliveries on FACTORY: the broker may
+        deliver some of these messages again."""
         self._rejected_ids.add(rejected_deliveries(rejections))
+        self._factory_ids.add(of_factory)
         for reading in stored_readings(packs):
             self._stored_ids.add([reading_id(reading)])
             if reading.clock != "device":
@@ -106,6 +109,7 @@ class Sorter:
         self._stored_ids.add(batch.sensors)
         self._stored_ids.add(batch.devices)
         self._stored_ids.add(batch.topics)
+        self._factory_ids.add(batch.factory)
         self._rejected_ids.add(batch.rejected)
         self._unknown_alerts.published(batch.unknown_alerts)
 
@@ -191,12 +195,11 @@ class Sorter:
 
         Its readings follow the rule of every device: those of one that is not registered and approved are left out.
         """
-        for outgoing, part in (
-            (taken.message, batch.factory),
-            (taken.as_it_came, batch.topics),
-            (taken.rejected, batch.rejected),
+        for outgoing, part, ids in (
+            (taken.message, batch.factory, self._factory_ids),
+            (taken.as_it_came, batch.topics, self._stored_ids),
+            (taken.rejected, batch.rejected, self._rejected_ids),
         ):
-            ids = self._rejected_ids if part is batch.rejected else self._stored_ids
             if outgoing is not None and outgoing.msg_id not in ids:
                 part.setdefault(outgoing.msg_id, outgoing)
         for reading in taken.readings:

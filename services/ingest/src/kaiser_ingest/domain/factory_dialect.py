@@ -29,6 +29,7 @@ from kaiser_factory_dialect.txt_readings import readings_of
 from pydantic_core import to_json
 
 from kaiser_ingest import metrics
+from kaiser_ingest.domain.factory_packs import OF_RETAINED
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.masking import without_secrets
 from kaiser_ingest.domain.outgoing import MAX_KEPT_BYTES, MAX_TOPIC_CHARACTERS, content_id
@@ -215,7 +216,7 @@ class FactoryDialect:
         identity = delivery_id
         if message.retained:
             again = f".{self._times_forgotten}" * bool(self._times_forgotten)
-            identity = f"ret.{environment.epoch}.{content_id(message.topic, message.payload)}{again}"
+            identity = f"{OF_RETAINED}{environment.epoch}.{content_id(message.topic, message.payload)}{again}"
         kept = None if _is_not_kept(topic, verdict) else _as_it_came(arrival, verdict, identity)
         match verdict:
             case FactoryAccepted(read, oddities, unknown):

@@ -17,7 +17,7 @@ from kaiser_ingest.jobs.state import StateWatch
 from kaiser_ingest.jobs.topics import TopicsWatch
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.store.read_back import last_packs, last_rejections
+from kaiser_ingest.store.read_back import last_of_factory, last_packs, last_rejections
 from kaiser_ingest.store.session_store import SessionStore
 
 _OUTBOX_STOP_S = 2.0
@@ -44,6 +44,7 @@ class SessionHolder:
         self._state = StateWatch(kept, receiver.environments)
         self._session = receiver.session
         self._pipeline = receiver.pipeline
+        self._reads_factory = receiver.dialect is not None and receiver.dialect.reads
         self._topics = None if receiver.dialect is None else TopicsWatch(bus, receiver.session.ask_retained_again)
         self._events = events
         self._sites = settings.sites_of_readings
@@ -101,7 +102,8 @@ class SessionHolder:
     async def _connect(self) -> None:
         """Hold the session, once what the holder before has stored is known: the broker may deliver it again."""
         packs, rejections = await asyncio.gather(last_packs(self._bus, self._sites), last_rejections(self._bus))
-        self._pipeline.hold(packs, rejections, lambda: self._lease.valid_until)
+        of_factory = await last_of_factory(self._bus) if self._reads_factory else []
+        self._pipeline.hold(packs, rejections, of_factory, lambda: self._lease.valid_until)
         await self._session.run()
 
     async def _leave(self, exits: Sequence[DurableSubscriber]) -> None:

@@ -1,4 +1,4 @@
-"""Reads the last packs of SENSORS and REJECTED back, so that a new holder of the lease knows what is stored already.
+"""Reads the last packs of SENSORS, REJECTED and FACTORY back, so that a new holder of the lease knows what is stored.
 
 The holder before it may have been killed between the PubAck of a pack and the PUBACKs of its messages: the broker then
 delivers them again, with the same content.
@@ -6,18 +6,28 @@ delivers them again, with the same content.
 
 import asyncio
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.contract.subjects import KEPT_PACKS, REJECTED, SENSORS, Stream, site_in
+from kaiser_common.contract.subjects import FACTORY, KEPT_PACKS, REJECTED, SENSORS, Stream, site_in
+from kaiser_common.runtime.loops import until_done
 from nats.errors import Error as NatsError
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
+from kaiser_ingest.domain.factory_packs import deliveries_in
+
 log = structlog.get_logger()
 
 _WITHIN_S = 3.0
+_OF_FACTORY_WITHIN_S = 10.0
+"""Longer, because a message that is on FACTORY twice is two facts to the factory service."""
+_DELIVERIES = 4_000
+"""Twice as many as a broker has under way to one ingest."""
+_PLACES_TOGETHER = 64
+_RETRY_S = 0.5
 LAST_REJECTED = 192
 """A batch has at most this many packs of rejections: it has at most 1,000 messages and 1 MiB."""
 _MOST_PACKS = 1024
@@ -60,6 +70,40 @@ async def last_rejections(bus: Bus) -> list[bytes]:
             return [message.data or b"" for message in await _messages(bus, REJECTED, places)]
     except (NatsError, OSError, TimeoutError) as error:
         return _none(REJECTED, error)
+
+
+async def last_of_factory(bus: Bus) -> list[str]:
+    """The ids of the deliveries that the messages of FACTORY of the last two minutes hold, about the last 4,000.
+
+    Not of older ones: JetStream forgets the id of a message alone by then, and a broker that was restarted may give a
+    new message the packet id of an equal old one. If NATS does not answer within 10 s, there are none, which is logged:
+    some messages may then be on FACTORY twice.
+    """
+    found: list[str] = []
+
+    async def step() -> None:
+        found[:] = await _of_factory(bus)
+
+    try:
+        async with asyncio.timeout(_OF_FACTORY_WITHIN_S):
+            await until_done(step, "factory_not_read_back_yet", retry_s=_RETRY_S)
+    except (NatsError, OSError, TimeoutError) as error:
+        _none(FACTORY, error)
+    return found
+
+
+async def _of_factory(bus: Bus) -> list[str]:
+    info = await bus.jetstream.stream_info(FACTORY.name)
+    first, last = max(1, info.state.first_seq), info.state.last_seq
+    since = datetime.now(UTC) - timedelta(seconds=FACTORY.duplicate_window_s)
+    found: list[str] = []
+    while last >= first and len(found) < _DELIVERIES:
+        places = range(max(first, last - _PLACES_TOGETHER + 1), last + 1)
+        messages = [one for one in await _messages(bus, FACTORY, places) if one.time and one.time >= since]
+        for message in messages:
+            found += deliveries_in(message.subject or "", message.data or b"", message.headers or {})
+        last = places.start - 1 if messages else 0
+    return found
 
 
 def places_before(lasts: Iterable[int]) -> list[int]:

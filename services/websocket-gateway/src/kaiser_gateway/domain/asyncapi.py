@@ -102,7 +102,7 @@ def _described() -> str:
         "realtime": _realtime(schema),
         asyncapi_messages.CHANNEL: asyncapi_messages.channel(schema, _parameters(["client_id"])),
     }
-    channels = {**sockets, **_bus_channels(schema), **asyncapi_factory.channels()}
+    channels = {**sockets, **_bus_channels(schema), **asyncapi_factory.channels(_LINES)}
     operations = _operations(channels) | asyncapi_requests.operations() | asyncapi_devices.operations()
     channels |= asyncapi_requests.channels(schema) | asyncapi_devices.channels(schema)
     schemas = _in_asyncapi({**definitions["$defs"], **asyncapi_factory.schemas()})
