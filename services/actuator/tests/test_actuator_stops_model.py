@@ -68,11 +68,12 @@ class Said:
 
 @dataclass
 class Press:
-    """A press at a device. asked: the ids that somebody had asked to clear before."""
+    """A press at a device. asked: the ids that somebody had asked to clear before. taken_at: when its alert was
+    processed, None if it never was."""
 
     said: Said
     asked: frozenset[str]
-    taken: bool = False
+    taken_at: int | None = None
 
 
 class Gates:
@@ -535,8 +536,9 @@ def root_of(emergency_id: str) -> str:
 class StopsModel(RuleBasedStateMachine):
     """The possible steps, and the invariants."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(stopped=st.booleans())
+    def begin(self, stopped: bool = True) -> None:
+        """stopped: everything and an actuator are. A press at a device adds nothing under a stop that stays."""
         self.loop = asyncio.new_event_loop()
         self.loop.time = lambda: 0.0
         self.gates, self.recording = Gates(self.loop), Gates(self.loop)
@@ -550,10 +552,11 @@ class StopsModel(RuleBasedStateMachine):
         """Ids in force at the moment at which somebody asked to clear them."""
         self.presses: list[tuple[str, asyncio.Task]] = []
         self.at_devices: list[Press] = []
-        self.press(0, (None, None))
-        self.press(0, ("ESP_A", 5))
-        self.flow(40)
-        self.take_alerts()
+        if stopped:
+            self.press(0, (None, None))
+            self.press(0, ("ESP_A", 5))
+            self.flow(40)
+            self.take_alerts()
         self.world.now += 60_000
 
     def comes_online(self, replica: int, esp_id: str, occasion: str) -> None:
@@ -844,7 +847,8 @@ class StopsModel(RuleBasedStateMachine):
         alert = ActuatorAlert.model_validate({**body, "alert_type": "emergency_stop", "message": "Actuator stopped"})
         self.until_done(0, self.replicas[0].messages.on_alert, alert, said.sequence)
         for press in self.at_devices:
-            press.taken = press.taken or press.said == said
+            if press.said == said and press.taken_at is None:
+                press.taken_at = self.world.now
 
     @rule(esp_id=st.sampled_from(TRACKED))
     def press_at_the_device(self, esp_id) -> None:
@@ -1020,7 +1024,7 @@ class StopsModel(RuleBasedStateMachine):
         for press in self.at_devices:
             esp_id, at = press.said.esp_id, press.said.at
             doubts = [*self.world.unheard[esp_id], *self.world.told_by_others]
-            if not press.taken or any(doubt > at - 2 * REFUSES_MS for doubt in doubts):
+            if press.taken_at is None or any(at - 2 * REFUSES_MS < doubt <= press.taken_at for doubt in doubts):
                 continue
             keys = ("all", esp_id, f"{esp_id}.5")
             ids = {emergency_id for key in keys for emergency_id in self.bucket.ids.get(key, {})}
