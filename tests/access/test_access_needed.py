@@ -47,6 +47,7 @@ RARE = {
     ("ingest", "_INBOX.recorder.>"): "_INBOX.recorder.x",
     ("health", "_INBOX.recorder.>"): "_INBOX.recorder.x",
     ("ingest", "factory.>"): "factory.live.ccu.stock._",
+    ("ingest", "$JS.API.DIRECT.GET.FACTORY"): "$JS.API.DIRECT.GET.FACTORY",
     ("ingest", "topic.>"): "topic.live.ccu.state.stock",
     ("ingest", "$JS.API.STREAM.PURGE.TOPICS"): "$JS.API.STREAM.PURGE.TOPICS",
     ("ingest", "$JS.API.CONSUMER.INFO.OUTBOX.ingest-factory"): "$JS.API.CONSUMER.INFO.OUTBOX.ingest-factory",
