@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 class _NoPipeline:
     """Nothing is received here."""
 
-    in_flight = 0
+    held = in_flight = 0
     in_flight_bytes = 0
 
     def forget(self, generation: int) -> None:
@@ -37,8 +37,10 @@ class _Holding:
         self.messages: list[Incoming] = []
 
     @property
-    def in_flight(self) -> int:
+    def held(self) -> int:
         return len(self.messages)
+
+    in_flight = held
 
     @property
     def in_flight_bytes(self) -> int:
@@ -55,6 +57,10 @@ class _Socket:
 
     def __init__(self) -> None:
         self.reads = True
+        self.rests = 0
+
+    def rest(self) -> None:
+        self.rests += 1
 
     def pause(self) -> None:
         self.reads = False
@@ -80,6 +86,16 @@ def test_pictures_in_flight_are_bounded_by_their_bytes() -> None:
     while not socket.reads and holding.messages:
         session.on_stored([holding.messages.pop(0)])
     assert 0.7 < holding.in_flight_bytes / MAX_IN_FLIGHT_BYTES <= 0.75
+
+
+def test_the_socket_rests_only_while_few_messages_are_held() -> None:
+    """At saturation it is read beside storing."""
+    holding, socket = _Holding(), _Socket()
+    session = MqttSession(IngestSettings(), holding, None, None)  # type: ignore[arg-type]
+    session._current = socket  # type: ignore[assignment]
+    for number in range(150):
+        session.on_messages([Incoming(b"kaiser/god/esp/ESP_A/sensor/4/data", b"{}", number, 1, False, False, 1, 0)])
+    assert (socket.rests, socket.reads) == (99, True)
 
 
 @pytest.fixture

@@ -101,6 +101,39 @@ def test_between_two_batches_are_5_to_20_ms_unless_more_waited_and_a_lone_readin
         loop.close()
 
 
+async def published_of_unread(bus: Bus, unread: list[int]) -> list[tuple[int, int]]:
+    """When what is published, where a reading arrives and the connection has these many unread at each look."""
+    line = Pipeline(
+        bus,  # type: ignore[arg-type]
+        {"ESP_A": None},
+        retention_ms=10**12,
+        batch_size=MOST,
+        qos0_limit=100,
+        on_heard=lambda _: None,
+    )
+    numbers = iter(range(10_000))
+
+    def read() -> None:
+        line.offer([reading(next(numbers)) for _ in range(unread.pop(0) if unread else 0)])
+
+    running = asyncio.create_task(line.run(lambda _: None, read))
+    await asyncio.sleep(1.0)
+    line.offer([reading(next(numbers))])
+    await asyncio.sleep(1.0)
+    running.cancel()
+    return bus.published
+
+
+def test_what_the_connection_has_left_unread_is_in_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = JumpingLoop()
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=loop.time, time=lambda: NOW_MS / 1000))
+    try:
+        found = loop.run_until_complete(published_of_unread(Bus(loop), [0, 3, 2]))
+        assert found == [(1000, 1), (1005, 3), (1010, 2)]
+    finally:
+        loop.close()
+
+
 def of_ccu(number: int, topic: str, payload: object) -> Incoming:
     return Incoming(topic.encode(), json.dumps(payload).encode(), number + 1, 1, False, False, 0, NOW_MS)
 

@@ -45,7 +45,7 @@ class _Hanging:
 class _Pipeline:
     """Receives nothing."""
 
-    in_flight = in_flight_bytes = 0
+    held = in_flight = in_flight_bytes = 0
 
     def forget(self, generation: int) -> None:
         return

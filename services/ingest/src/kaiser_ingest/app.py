@@ -51,7 +51,7 @@ async def work(service: Service, settings: IngestSettings) -> None:
             devices=known.mirror.keep(),
             events=events.run(),
             digest=digest.run(),
-            pipeline=pipeline.run(receiver.session.on_stored),
+            pipeline=pipeline.run(receiver.session.on_stored, receiver.session.read),
             conditions=watch_conditions(bus, holder, receiver, settings, events),
             watchdog=watch_age(pipeline.oldest_age_s, settings.ingest_ack_age_alarm_s, events, settings.source),
         ):

@@ -102,7 +102,12 @@ class Pipeline:
     @property
     def in_flight(self) -> int:
         """QoS 1 messages received and not yet stored."""
-        return len(self._waiting) + len(self._under_way) - self._qos0
+        return self.held - self._qos0
+
+    @property
+    def held(self) -> int:
+        """Messages received and not yet stored."""
+        return len(self._waiting) + len(self._under_way)
 
     def oldest_age_s(self) -> float:
         """Age of the oldest message that is not stored yet; 0 if there is none."""
@@ -145,12 +150,16 @@ class Pipeline:
         """Wait until nothing is in flight; False if that takes longer."""
         return await set_within(self._idle, timeout_s)
 
-    async def run(self, on_stored: Callable[[Sequence[Incoming]], None]) -> None:
-        """Store what arrives until cancelled; `on_stored` is called with what is stored, in the order of receipt.
+    async def run(
+        self, on_stored: Callable[[Sequence[Incoming]], None], read: Callable[[], None] = lambda: None
+    ) -> None:
+        """Store what arrives until cancelled; `on_stored` is called with what is stored, in the order of receipt, and
+        `read` before each batch, to offer what the connection has left unread so far.
 
         Behind a batch that had no room for all that waited the next one follows at once.
         """
         while True:
+            read()
             await self._arrived.wait()
             began_at = time.monotonic()
             self._under_way = self._take()

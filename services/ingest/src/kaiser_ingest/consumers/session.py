@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 PROBE_TIMEOUT_S = 5.0
 DRAIN_S = 5.0
+_FEW = 100
+"""While so many messages are held, as at saturation, the socket is read beside storing."""
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 """Most bytes of payloads received and not yet stored, before the socket is not read any more."""
 
@@ -250,12 +252,23 @@ class MqttSession:
         return True
 
     def on_messages(self, messages: Sequence[Incoming]) -> None:
-        """Take what the connection received; over the window the socket is not read any more."""
+        """Take what the connection received. Over the window the socket is not read any more; while few messages are
+        being stored, what follows is read once the pipeline asks for it."""
         self._pipeline.offer(messages)
-        if not self._paused and self._is_full() and self._current is not None:
+        connection = self._current
+        if self._paused or connection is None:
+            return
+        if self._is_full():
             self._paused = True
-            self._current.pause()
+            connection.pause()
             metrics.READER_PAUSES.inc()
+        elif self._pipeline.held < _FEW:
+            connection.rest()
+
+    def read(self) -> None:
+        """Take what has arrived since, because the pipeline is free for it."""
+        if self._current is not None:
+            self._current.read()
 
     def on_stored(self, messages: Sequence[Incoming]) -> None:
         """Acknowledge in receive order, on the connection that delivered and on no other."""

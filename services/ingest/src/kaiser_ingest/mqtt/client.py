@@ -1,8 +1,8 @@
 """The adapter to aiomqtt 2.5.1 and paho 2.2; their private names are used in this file only.
 
 aiomqtt connects, subscribes and keeps alive. This file adds three things: received PUBLISH packets go straight to a
-callback and are acknowledged on request, many together; the socket's reader can be paused; the CONNACK's session flag,
-the PUBACK's reason and the DISCONNECT's reason are kept. aiomqtt 3 has these.
+callback and are acknowledged on request, many together; the socket's reader can be paused, or rest for a moment; the
+CONNACK's session flag, the PUBACK's reason and the DISCONNECT's reason are kept. aiomqtt 3 has these.
 """
 
 import asyncio
@@ -31,6 +31,10 @@ from kaiser_ingest.mqtt.packets import MalformedPacket, PacketSplitter
 
 MAX_OUTGOING = 500
 """Most messages of ours that wait for the broker's PUBACK, unless the broker allows fewer."""
+
+
+LONGEST_REST_S = 0.02
+"""The socket is read after this time at the latest, whether or not the pipeline asks."""
 
 
 def ordinary_window(window: int) -> int:
@@ -135,6 +139,11 @@ class _Pings:
         self._waiting[-1] = answered
         return answered
 
+    @property
+    def are_waiting(self) -> bool:
+        """Whether one is not answered yet."""
+        return bool(self._waiting)
+
     def end(self) -> None:
         """The connection has ended: no answer comes any more."""
         for answered in self._waiting:
@@ -174,6 +183,8 @@ class MqttClient(aiomqtt.Client):
         self._on_messages = on_messages
         self._tap: _Tap | None = None
         self._reading = False
+        self._rest: asyncio.TimerHandle | None = None
+        self._read_at = 0.0
         self._waiting_to_write = False
         self.session_present = False
         self.broker_receive_maximum = 65535
@@ -190,6 +201,7 @@ class MqttClient(aiomqtt.Client):
     def pause(self) -> None:
         """Read nothing more from the socket: TCP then holds the broker back."""
         if self._reading and self._tap is not None:
+            self._end_rest()
             self._reading = False
             self._loop.remove_reader(self._tap.fileno())
             self._stay_alive_while_paused()
@@ -199,6 +211,25 @@ class MqttClient(aiomqtt.Client):
         if not self._reading and self._tap is not None and self._is_open():
             self._reading = True
             self._loop.add_reader(self._tap.fileno(), self._on_readable)
+
+    def rest(self) -> None:
+        """Leave what arrives from now on in the socket until `read` is called, for 20 ms at most.
+
+        At 500 messages a second the loop would wake for each of them, though they wait for the batch before them.
+        While an answer to a packet of ours is expected there is no rest.
+        """
+        if self._reading and self._rest is None and not self._expects_answer() and self._tap is not None:
+            self._loop.remove_reader(self._tap.fileno())
+            self._read_at = self._loop.time()
+            self._rest = self._loop.call_later(LONGEST_REST_S, self._on_long_rest)
+
+    def read(self) -> None:
+        """In a rest, read what has arrived; where that is nothing, the rest ends."""
+        if self._rest is None:
+            return
+        self._read_at = self._loop.time()
+        if not self._on_readable():
+            self._end_rest()
 
     def keep_will(self) -> None:
         """Have the DISCONNECT that follows leave the will in force (MQTT 5, reason code 0x04)."""
@@ -217,6 +248,7 @@ class MqttClient(aiomqtt.Client):
 
     async def answers(self, timeout_s: float) -> bool:
         """Whether the broker answers a PINGREQ that is sent now: only then it also takes what is sent next."""
+        self._end_rest()
         answered = self._pings.send(self._loop)
         done, _ = await asyncio.wait([answered], timeout=timeout_s)
         return bool(done) and answered.result()
@@ -231,6 +263,7 @@ class MqttClient(aiomqtt.Client):
             raise ConnectionLost(paho.error_string(information.rc))
         if message.qos:
             self.unacknowledged[information.mid] = acknowledged
+            self._end_rest()
         else:
             acknowledged.set_result(0)
         return acknowledged
@@ -249,6 +282,25 @@ class MqttClient(aiomqtt.Client):
         """True until paho has released our socket."""
         sock: Any = self._client._sock
         return sock is not None and sock is self._tap
+
+    def _expects_answer(self) -> bool:
+        return bool(self.unacknowledged) or self._pings.are_waiting
+
+    def _on_long_rest(self) -> None:
+        """End a rest in which nothing was read for long: the pipeline waits for NATS."""
+        left_s = self._read_at + LONGEST_REST_S - self._loop.time()
+        if left_s > 0:
+            self._rest = self._loop.call_later(left_s, self._on_long_rest)
+        else:
+            self._end_rest()
+
+    def _end_rest(self) -> None:
+        """Have the loop wake for what arrives."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+            if self._reading and self._tap is not None and self._is_open():
+                self._loop.add_reader(self._tap.fileno(), self._on_readable)
 
     def _stay_alive_while_paused(self) -> None:
         """While paused no PINGRESP can arrive: paho must not take that for a dead broker."""
@@ -288,6 +340,7 @@ class MqttClient(aiomqtt.Client):
 
     def _on_socket_close(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         """Release the descriptor before it is closed."""
+        self._end_rest()
         if self._tap is not None and self._tap.fileno() >= 0:
             if self._reading:
                 self._loop.remove_reader(self._tap.fileno())
@@ -307,23 +360,24 @@ class MqttClient(aiomqtt.Client):
         self._misc_task = self._loop.create_task(self._misc_loop())
         self._write()
 
-    def _on_readable(self) -> None:
+    def _on_readable(self) -> bool:
+        """Take what the socket has; False: it had nothing."""
         tap = self._tap
-        if tap is None:
-            return
-        pending = True
-        while pending and self._reading:
+        received, pending = False, tap is not None
+        while pending and self._reading and tap is not None:
             try:
                 data = tap.raw.recv(_RECEIVE_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
-                return
+                return received
             except OSError:
                 data = b""
             if not data:
                 self._end()
-                return
+                return received
+            received = True
             self._take(data, tap)
             pending = isinstance(tap.raw, ssl.SSLSocket) and tap.raw.fileno() >= 0 and tap.raw.pending() > 0
+        return received
 
     def _take(self, data: bytes, tap: _Tap) -> None:
         try:

@@ -175,6 +175,17 @@ class MqttConnection:
         if self._client is not None:
             self._client.resume()
 
+    def rest(self) -> None:
+        """Leave what arrives in the socket until `read` is called, for 20 ms at most; not while the broker is to answer
+        something."""
+        if self._client is not None:
+            self._client.rest()
+
+    def read(self) -> None:
+        """In a rest, read what has arrived; where that is nothing, the rest ends."""
+        if self._client is not None:
+            self._client.read()
+
     async def closed(self) -> Closed:
         """Wait for the end of the connection and say why it came."""
         client = self._open()
