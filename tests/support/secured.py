@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,15 +127,22 @@ async def connect(server: Secured, user: str, on_error: Callable[[Exception], An
 
 async def refusal(server: Secured, user: str, verb: str, subject: str, password: str = "") -> str:
     """The server's answer to a publish or subscribe; empty if it is allowed."""
+    told = await refusals(server, user, [(verb, subject)], password)
+    return told[0] if told else ""
+
+
+async def refusals(server: Secured, user: str, wanted: Iterable[tuple[str, str]], password: str = "") -> list[str]:
+    """The refusals of publishes and subscribes (verb, subject) by one client in turn."""
     told: list[str] = []
     client = await connect(server, user, lambda error: told.append(str(error)), password)
     try:
-        if verb == "publish":
-            await client.publish(subject, b"")
-        else:
-            name, _, queue = subject.partition(" ")
-            await client.subscribe(name, queue=queue)
-        await client.flush(5)
+        for verb, subject in wanted:
+            if verb == "publish":
+                await client.publish(subject, b"")
+            else:
+                name, _, queue = subject.partition(" ")
+                await client.subscribe(name, queue=queue)
+        await client.flush(60)
         await asyncio.sleep(0)  # the error came before the PONG; its callback runs in a task of its own
         for _ in range(20):
             if told:
@@ -143,7 +150,7 @@ async def refusal(server: Secured, user: str, verb: str, subject: str, password:
             await asyncio.sleep(0.005)
     finally:
         await client.close()
-    return told[0] if told else ""
+    return told
 
 
 def _default(value: str) -> str:
