@@ -27,43 +27,51 @@ class Site:
     relays: dict[str, Relay]
 
 
-@pytest.fixture(scope="module")
-def site(server_folder: Path, free_port: Callable[[], int], missing: Callable[..., object]) -> Iterator[Site]:
-    if not mosquitto.is_installed():
+@pytest.fixture(scope="module", params=["mosquitto", "nats"])
+def site(
+    request: pytest.FixtureRequest,
+    server_folder: Path,
+    free_port: Callable[[], int],
+    missing: Callable[..., object],
+) -> Iterator[Site]:
+    """With each MQTT broker in turn; NATS has two ports then, of which one is cut at a time."""
+    if request.param == "mosquitto" and not mosquitto.is_installed():
         missing("mosquitto", "mosquitto is not installed")
-    folder = server_folder / "cut"
+    folder = server_folder / f"cut-{request.param}"
     sockets = folder / "sockets"
     sockets.mkdir(parents=True)
     folder.chmod(0o711)
-    nats, broker = Nats(folder / "nats", free_port()), Mosquitto(folder / "mosquitto", free_port())
+    mqtt_port = free_port()
+    nats = Nats(folder / "nats", free_port(), mqtt_port if request.param == "nats" else None)
     postgres = Postgres(folder / "postgres", shared_buffers="64MB", durable=False)
-    ports = {"nats": free_port(), "mosquitto": free_port()}
+    servers = [nats, postgres, *([Mosquitto(folder / "mosquitto", mqtt_port)] if request.param == "mosquitto" else [])]
+    ports = {"nats": free_port(), "broker": free_port()}
     with ExitStack() as started:
-        for server in (nats, broker, postgres):
+        for server in servers:
             private = PrivateServer(server, folder / f"{server.name}.log")
             started.callback(private.kill)
             private.start()
         relays = {
             "nats": started.enter_context(relay(ports["nats"], nats.port)),
-            "mosquitto": started.enter_context(relay(ports["mosquitto"], broker.port)),
+            "broker": started.enter_context(relay(ports["broker"], mqtt_port)),
             "postgres": started.enter_context(relay(sockets / SOCKET, postgres.socket_folder / SOCKET)),
         }
         stack = Stack(
             folder / "state",
-            KAISER_MQTT_BROKER="mosquitto",
+            KAISER_MQTT_BROKER=request.param,
             KAISER_NATS_URL=f"nats://127.0.0.1:{ports['nats']}",
             KAISER_DATABASE_URL=f"postgresql://{USER}@/{DATABASE}?host={sockets}",
             KAISER_MQTT_HOST="127.0.0.1",
-            **{**SETTINGS, "KAISER_MQTT_PORT": str(ports["mosquitto"])},
+            **{**SETTINGS, "KAISER_MQTT_PORT": str(ports["broker"])},
         )
         started.callback(stack.stop)
         stack.start()
-        stack.addresses |= {"nats_url": nats.url, "mqtt_port": broker.port, "database_url": postgres.url()}
+        stack.addresses |= {"nats_url": nats.url, "mqtt_port": mqtt_port, "database_url": postgres.url()}
         yield Site(stack, relays)
 
 
-@pytest.mark.in_short_form(victim={"nats"})
-@pytest.mark.parametrize("victim", ["nats", "postgres", "mosquitto"])
+@pytest.mark.in_short_form(site={"mosquitto"}, victim={"nats"})
+@pytest.mark.parametrize("victim", ["nats", "postgres", "broker"])
 async def test_a_network_that_is_cut_for_a_while_loses_nothing(
     site: Site, victim: str, verdicts: Path, seed: int, full: bool
 ):

@@ -25,7 +25,7 @@ from harness import ROOT, Stack, wait_until
 from kaiser_factory_dialect.compare import differences
 from kaiser_factory_dialect.recordings import Recorded, parse_file
 from kaiser_stack import mosquitto
-from machine import MACHINE, Machine, pick
+from machine import MACHINE, Machine, check_commands, pick, until_ended
 from nats.js.api import StreamSource
 from trial import IS_FULL
 
@@ -45,7 +45,6 @@ FROZEN_S = 8.0 if IS_FULL else 3.0
 """In the full form longer than a lease lasts."""
 LOST_BY_MOSQUITTO_S = 11.5
 """Messages acknowledged so long before the kill may be lost: it writes every 10 s."""
-OPEN = {"queued", "sent", "unconfirmed", "accepted"}
 NOT_WANTED = ("omf/", "j1/")
 """Roots that no filter of the factory wants."""
 TIMED = {"silent", "last_seen_ms", "skew_ms", "availability", "stale"}
@@ -236,11 +235,6 @@ class Production:
             self.commands.append(command)
         return command is not None
 
-    def journal(self) -> list[dict[str, Any]]:
-        """The commands of the machine."""
-        items = self._rest.get("/api/v1/factory/commands", params={"limit": 1000}).json().get("items", [])
-        return [each for each in items if each["serial"] == MACHINE]
-
     def orders(self) -> dict[str, str]:
         """The orders with their states."""
         items = self._rest.get("/api/v1/factory/orders", params={"limit": 1000}).json().get("items", [])
@@ -265,28 +259,15 @@ def test_a_production_goes_on_while_each_part_is_killed_or_stands_still(stack_of
                 production.part(session[number * size : (number + 1) * size], fault, victim)
             wanted = {each["order_id"]: each["state"] for each in EXPECTED["orders"]}
             wait_until(lambda: production.orders() == wanted, "the orders ended as recorded")
-            wait_until(
-                lambda: (found := production.journal()) and not any(each["state"] in OPEN for each in found),
-                "every command has ended",
-                within_s=120.0,
-            )
-            ended = {each["command_id"]: each for each in production.journal()}
+            ended = until_ended(rest)
             end = the_end(rest)
     finally:
         machine.end()
     assert set(production.commands) <= ended.keys()
-    check_commands(machine, {each["action_id"]: each["state"] for each in ended.values()})
+    check_commands(machine, ended.values())
     modules = [{name: value for name, value in each.items() if name not in TIMED} for each in EXPECTED["modules"]]
     assert differences({"modules": modules, "stock": EXPECTED["stock"], "quality": EXPECTED["quality"]}, end) == []
     check_accounts(session, ledger)
-
-
-def check_commands(machine: Machine, states: dict[str, str]) -> None:
-    """No command was written twice, none after it had expired, and none has finished that the machine does not have."""
-    assert [action for action, times in machine.orders.items() if times > 1] == []
-    assert machine.orders.keys() <= states.keys()
-    assert [one for one in machine.orders if states[one] == "expired"] == []
-    assert [one for one, state in states.items() if state == "finished" and one not in machine.orders] == []
 
 
 def check_accounts(session: list[Recorded], ledger: Ledger) -> None:

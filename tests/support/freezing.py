@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 from firmware_a import FirmwareA
+from firmware_b import FirmwareB
 from harness import Stack, wait_until
 
 PUMP = 25
@@ -53,7 +54,7 @@ class Freeze:
         return [number for number, (status, _) in self.answers.items() if status != 202]
 
 
-def set_up(stack: Stack, rest: httpx.Client, device: FirmwareA) -> None:
+def set_up(stack: Stack, rest: httpx.Client, device: FirmwareA | FirmwareB) -> None:
     """Approve the device, give it a pump and wait until it takes commands."""
     esp_id = device.board.esp_id
     path = f"/api/v1/esp/devices/{esp_id}"
@@ -199,12 +200,12 @@ class _Run:
         return await asyncio.to_thread(wait_until, condition, what, 120.0)
 
 
-def _last(device: FirmwareA) -> dict[str, Any]:
+def _last(device: FirmwareA | FirmwareB) -> dict[str, Any]:
     """The body of the last command that the device received."""
     return next((body for body, _ in reversed(_commands(device))), {})
 
 
-def _commands(device: FirmwareA) -> list[tuple[dict[str, Any], float]]:
+def _commands(device: FirmwareA | FirmwareB) -> list[tuple[dict[str, Any], float]]:
     topic = device.board.topic(f"actuator/{PUMP}/command")
     return [(each.body, each.at) for each in list(device.board.heard) if each.topic == topic]
 

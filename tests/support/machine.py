@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from harness import Stack, wait_until
 from paho.mqtt.enums import CallbackAPIVersion
 
 MACHINE = "SVRFAULT1"
+_OPEN = {"queued", "sent", "unconfirmed", "accepted"}
 
 
 class Machine:
@@ -82,3 +84,30 @@ def pick(rest: httpx.Client) -> str | None:
     except httpx.HTTPError:
         return None
     return answer.json()["commands"][0]["command_id"] if answer.status_code == 202 else None
+
+
+def until_ended(rest: httpx.Client) -> dict[str, dict[str, Any]]:
+    """The machine's commands by id, from the journal, once each of them has ended."""
+
+    def ended() -> dict[str, dict[str, Any]] | None:
+        try:
+            items = rest.get("/api/v1/factory/commands", params={"limit": 1000}).json().get("items", [])
+        except httpx.HTTPError:
+            return None
+        found = {each["command_id"]: each for each in items if each["serial"] == MACHINE}
+        return None if any(each["state"] in _OPEN for each in found.values()) else found
+
+    found: dict[str, dict[str, Any]] = wait_until(ended, "every command of the machine has ended")
+    return found
+
+
+def check_commands(machine: Machine, ended: Iterable[dict[str, Any]], *, redelivers: bool = False) -> None:
+    """No command was written twice, none after it had expired, and none has finished that the machine does not have.
+
+    redelivers: the broker may deliver a message again without marking it as a duplicate (docs/guarantees.md).
+    """
+    states = {each["action_id"]: each["state"] for each in ended}
+    assert redelivers or [action for action, times in machine.orders.items() if times > 1] == []
+    assert machine.orders.keys() <= states.keys()
+    assert [one for one in machine.orders if states[one] == "expired"] == []
+    assert [one for one, state in states.items() if state == "finished" and one not in machine.orders] == []
