@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -414,6 +415,19 @@ async def test_a_reader_that_held_a_batch_until_its_consumer_was_dropped_goes_on
             if len(seen) >= 40:
                 break
     assert seen == list(range(40))
+    assert reader.restarts == 1
+
+
+@pytest.mark.parametrize("before", [0, 7])
+async def test_a_reader_of_what_is_new_misses_nothing_when_it_begins_again_before_the_first_message(bus, before):
+    await bus.publish_batch(numbered(bus, before))
+    reader = OrderedReader(bus, "TEST", ["test.>"])
+    async with asyncio.timeout(60), aclosing(aiter(reader)) as batches:
+        assert await anext(batches) == []
+        for info in await bus.jetstream.consumers_info("TEST"):
+            await bus.jetstream.delete_consumer("TEST", info.name)
+        await bus.publish_batch(numbered(bus, 3))
+        assert [delivery.stream_sequence for delivery in await anext(batches)] == [before + n for n in (1, 2, 3)]
     assert reader.restarts == 1
 
 

@@ -32,7 +32,9 @@ class OrderedReader:
         unused_s: float = 60.0,
         rest: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """start_at: without a sequence, from the first message that was stored at this time or later.
+        """start_sequence, start_at: without either, what is stored from the first consumer on, whatever restarts follow.
+
+        start_at: without a sequence, from the first message that was stored at this time or later.
 
         unused_s: how long the server keeps the consumer of a reader that has ended; a stream has a limit of consumers.
         rest: how long, in seconds, a message may wait for others, so that they are handed out together.
@@ -137,4 +139,7 @@ class OrderedReader:
         if "error" in answer:
             log.warning("reader_refused", stream=self._stream, reason=answer["error"].get("description", ""))
             return None
+        if config["deliver_policy"] == "new":
+            # A restart before the first message must not begin with what is new by then.
+            self._next_sequence = int(answer["delivered"]["stream_seq"]) + 1
         return answer
