@@ -14,8 +14,10 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain.conflation import Outlet
 from kaiser_gateway.domain.filters import Filters
 from kaiser_gateway.domain.tokens import Identity
+from kaiser_gateway.ws import replay
 from kaiser_gateway.ws.client import Client
-from kaiser_gateway.ws.replay import Replays, subject_of
+from kaiser_gateway.ws.hub import Hub
+from kaiser_gateway.ws.replay import ReplayFailed, Replays, subject_of
 from waiting import until
 from websockets.exceptions import ConnectionClosed
 
@@ -140,6 +142,27 @@ async def test_filters_that_change_in_the_middle_of_a_pack_leave_its_rest_to_a_r
     async with asyncio.timeout(60):
         await replaying
     assert client.replayed_to == 7 * 4096 + len(sent) - 1 < 7 * 4096 + 100
+
+
+async def test_a_replay_waits_until_live_events_are_read(module_bus, events, monkeypatch):
+    """An event that comes after the replay's last one, and before the first live one is read, would be missed."""
+    monkeypatch.setattr(replay, "_SILENCE_S", 0.05)
+    seq = await events.publish()
+    async with bus_connect(CommonSettings(nats_url=module_bus), "tests") as bus:
+        frames: list[bytes] = []
+        hub, client = Hub(bus, 15.0), client_of(Filters(), frames)
+        replays = Replays(bus, hub, RightOfWay())
+        with pytest.raises(ReplayFailed):
+            await replays.run(client, seq - 1)
+        assert (client.paused, frames) == (True, [])
+        monkeypatch.setattr(replay, "_SILENCE_S", 60.0)
+        stopping = asyncio.Event()
+        running = asyncio.create_task(hub.run(stopping))
+        await replays.run(client, seq - 1)
+        assert not client.paused
+        assert json.loads(frames[-1])["seq"] == seq
+        stopping.set()
+        await running
 
 
 async def test_a_resume_at_any_line_of_a_pack_sends_each_later_event_once(gateway, events, settled):

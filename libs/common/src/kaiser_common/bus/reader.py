@@ -32,7 +32,7 @@ class OrderedReader:
         unused_s: float = 60.0,
         rest: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """start_sequence, start_at: without either, what is stored from the first consumer on, whatever restarts follow.
+        """start_sequence, start_at: without either, what is stored from the first consumer on, also over restarts.
 
         start_at: without a sequence, from the first message that was stored at this time or later.
 

@@ -54,6 +54,8 @@ class Hub:
         self._read_of = lru_cache(maxsize=64)(metrics.EVENTS.labels)
         self.last_seq = 0
         self.draining = False
+        self.follows = asyncio.Event()
+        """Set once no event is missed any more: each one that is stored from now on comes, whatever restarts follow."""
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -131,6 +133,7 @@ class Hub:
     async def _read(self) -> None:
         reader = OrderedReader(self._bus, EVENTS.name, EVENTS.subjects, max_messages=_MOST_UNREAD)
         async for batch in reader:
+            self.follows.set()
             for delivery in batch:
                 if seq_of(delivery.stream_sequence) <= self.last_seq:
                     self._begin_anew()

@@ -10,6 +10,7 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.right_of_way import RightOfWay
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.pack import place_of, seq_of
 from kaiser_common.contract.subjects import EVENTS, event_pack_subject, event_subject, is_packed
 from nats.errors import Error as NatsError
@@ -97,10 +98,13 @@ class Replays:
         """Send the gap, replay without conflation as fast as the client reads, then continue live.
 
         Raises ReplayFailed within 5 s of silence, 30 s in the queue; the client is then closed while still paused, so
-        that no newer event has raised its highest seq above the missing ones.
+        that no newer event has raised its highest seq above the missing ones. A gateway that has just started replays
+        only once it reads live events: those between the two would be missed.
         """
         waited = self._hub.hold_for_replay(client)
         async with self._turn():
+            if not await set_within(self._hub.follows, _SILENCE_S):
+                raise ReplayFailed(f"events cannot be read since {_SILENCE_S:g} s")
             kept = await self._kept()
             start, missed = gap(after, kept)
             if waited is not None:
