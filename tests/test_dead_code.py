@@ -12,7 +12,6 @@ OVERRIDES = {
     "main_loop": "of uvicorn",
     "redirect_request": "of urllib",
     "get_schema": "of FastStream",
-    "_on_publish": "of aiomqtt",
     "_on_socket_close": "of aiomqtt",
     "_on_socket_open": "of aiomqtt",
     "_on_socket_register_write": "of aiomqtt",

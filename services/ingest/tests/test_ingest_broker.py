@@ -12,7 +12,7 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_ingest.consumers.session import MAX_IN_FLIGHT_BYTES, MqttSession
 from kaiser_ingest.domain import backoff
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.mqtt.client import ConnectionLost
+from kaiser_ingest.mqtt.sending import ConnectionLost
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.session_store import SessionStore

@@ -25,7 +25,7 @@ from kaiser_factory_dialect.compare import differences
 from kaiser_factory_dialect.subjects import topic_of
 from kaiser_ingest.consumers.factory_exit import FactoryExit
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
-from kaiser_ingest.mqtt.client import MqttPublication
+from kaiser_ingest.mqtt.sending import MqttPublication
 from kaiser_ingest.publish import SystemEvents
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())

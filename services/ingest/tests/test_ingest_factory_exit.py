@@ -23,7 +23,7 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
 from kaiser_ingest.consumers import factory_exit
 from kaiser_ingest.consumers.factory_exit import FactoryExit
-from kaiser_ingest.mqtt.client import ConnectionLost
+from kaiser_ingest.mqtt.sending import ConnectionLost
 from nats.errors import TimeoutError as NatsTimeout
 from prometheus_client import REGISTRY
 

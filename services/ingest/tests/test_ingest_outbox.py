@@ -20,7 +20,8 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_ingest.consumers.outbox import Outbox
 from kaiser_ingest.domain.lateness import NewestByTopic
 from kaiser_ingest.domain.stop_order import MAX_REMEMBERED, StopOrder
-from kaiser_ingest.mqtt.client import MqttPublication, ordinary_window
+from kaiser_ingest.mqtt.client import ordinary_window
+from kaiser_ingest.mqtt.sending import MqttPublication
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.store.session_store import SessionStore
 

@@ -16,9 +16,9 @@ from kaiser_ingest.consumers.session import MqttSession, SwitchFailed
 from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.jobs import state
 from kaiser_ingest.jobs.state import StateWatch
-from kaiser_ingest.mqtt.client import ConnectionLost
 from kaiser_ingest.mqtt.connection import ConnectFailed
 from kaiser_ingest.mqtt.profiles import Profile
+from kaiser_ingest.mqtt.sending import ConnectionLost
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store import session_store

@@ -36,8 +36,8 @@ from kaiser_ingest import metrics
 from kaiser_ingest.consumers.session import MqttSession
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
-from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import MqttConnection
+from kaiser_ingest.mqtt.sending import ConnectionLost, MqttPublication
 from kaiser_ingest.publish import SystemEvents
 
 log = structlog.get_logger()

@@ -32,8 +32,8 @@ from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.lateness import expiry_of
 from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.domain.taps import Fate, Taps
-from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import MqttConnection
+from kaiser_ingest.mqtt.sending import ConnectionLost, MqttPublication
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.store.session_store import SessionStore
 

@@ -26,10 +26,10 @@ from kaiser_ingest.consumers.pipeline import DROPPED_TOPIC, Pipeline
 from kaiser_ingest.domain import backoff, reason_codes
 from kaiser_ingest.domain.factory_dialect import KEPT_PACKET_BYTES, FactoryDialect
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
 from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES
 from kaiser_ingest.mqtt.profiles import Profile
+from kaiser_ingest.mqtt.sending import ConnectionLost, MqttPublication
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.environments import Environments

@@ -1,8 +1,9 @@
 """The adapter to aiomqtt 2.5.1 and paho 2.2; their private names are used in this file only.
 
-aiomqtt connects, subscribes and keeps alive. This file adds three things: received PUBLISH packets go straight to a
-callback and are acknowledged on request, many together; the socket's reader can be paused, or rest for a moment; the
-CONNACK's session flag, the PUBACK's reason and the DISCONNECT's reason are kept. aiomqtt 3 has these.
+aiomqtt connects, subscribes and keeps alive. This file adds four things: received PUBLISH packets go straight to a
+callback and are acknowledged on request, many together; messages are sent by sending.py, many together too; the
+socket's reader can be paused, or rest for a moment; the CONNACK's session flag and the DISCONNECT's reason are kept.
+aiomqtt 3 has these.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import aiomqtt
@@ -28,10 +29,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.mqtt.packets import MalformedPacket, PacketSplitter
-
-MAX_OUTGOING = 500
-"""Most messages of ours that wait for the broker's PUBACK, unless the broker allows fewer."""
-
+from kaiser_ingest.mqtt.sending import MAX_OUTGOING, ConnectionLost, MqttPublication, MqttSender
 
 LONGEST_REST_S = 0.02
 """The socket is read after this time at the latest, whether or not the pipeline asks."""
@@ -47,36 +45,12 @@ _PUBACK = 0x40
 _CLOSED_EARLY = "closed before the broker answered"
 
 
-class ConnectionLost(Exception):
-    """The connection ended before the answer came."""
-
-
 @dataclass(frozen=True, slots=True)
 class Closed:
     """Why a connection ended. code is that of the broker's DISCONNECT, None where the socket just closed."""
 
     text: str
     code: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class MqttPublication:
-    """A message of ours for the broker."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-    expiry_s: int | None = None
-    """Seconds after which an MQTT 5 broker forgets what it could not deliver; MQTT 3.1.1 has no such thing."""
-
-
-@lru_cache(maxsize=256)
-def _expiring(seconds: int) -> Properties:
-    """Properties that say when a message expires; paho reads them alone, and they cost as much as the rest."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.MessageExpiryInterval = seconds
-    return properties
 
 
 def _acknowledge_segments(raw: socket.socket) -> None:
@@ -190,7 +164,8 @@ class MqttClient(aiomqtt.Client):
         self.broker_receive_maximum = 65535
         self.broker_maximum_packet: int | None = None
         self.closed_as: Closed | None = None
-        self.unacknowledged: dict[int, asyncio.Future[int]] = {}
+        mqtt5 = self._client.protocol == paho.MQTTv5
+        self._sender = MqttSender(self._client._mid_generate, self._send_bytes, mqtt5=mqtt5)
         self.ordinary_places = asyncio.Semaphore(ordinary_window(MAX_OUTGOING))
         self._pings = _Pings(self._client)
 
@@ -255,28 +230,22 @@ class MqttClient(aiomqtt.Client):
 
     def send(self, message: MqttPublication) -> asyncio.Future[int]:
         """Send a message; the future gives the PUBACK's reason code, of QoS 0 success. Raises ConnectionLost."""
-        acknowledged: asyncio.Future[int] = self._loop.create_future()
-        information = self._client.publish(
-            message.topic, message.payload, message.qos, message.retain, self._publish_properties(message)
-        )
-        if information.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE):
-            raise ConnectionLost(paho.error_string(information.rc))
+        if not self._is_open():
+            raise ConnectionLost("not connected")
+        answer = self._sender.send(message)
         if message.qos:
-            self.unacknowledged[information.mid] = acknowledged
             self._end_rest()
-        else:
-            acknowledged.set_result(0)
-        return acknowledged
+        return answer
+
+    def _send_bytes(self, data: bytes) -> None:
+        if self._is_open():
+            self._client._packet_queue(_PUBACK, data, 0, 1)  # a type and QoS after whose writing paho does nothing
+            self._write()
 
     async def _wait_for(self, fut: Awaitable[Any], timeout: float | None) -> Any:
         """As aiomqtt's, which connecting, subscribing and disconnecting wait by."""
         with cancellable():
             return await super()._wait_for(fut, timeout)
-
-    def _publish_properties(self, message: MqttPublication) -> Properties | None:
-        if message.expiry_s is None or self._client.protocol != paho.MQTTv5:
-            return None
-        return _expiring(message.expiry_s)
 
     def _is_open(self) -> bool:
         """True until paho has released our socket."""
@@ -284,7 +253,7 @@ class MqttClient(aiomqtt.Client):
         return sock is not None and sock is self._tap
 
     def _expects_answer(self) -> bool:
-        return bool(self.unacknowledged) or self._pings.are_waiting
+        return self._sender.expects_answer or self._pings.are_waiting
 
     def _on_long_rest(self) -> None:
         """End a rest in which nothing was read for long: the pipeline waits for NATS."""
@@ -388,6 +357,9 @@ class MqttClient(aiomqtt.Client):
             return
         if not any(message.qos for message in messages):
             _acknowledge_segments(tap.raw)
+        if self._splitter.pubacks:
+            pubacks, self._splitter.pubacks = self._splitter.pubacks, []
+            self._sender.acknowledged(pubacks)
         if self._splitter.control:
             tap.waiting += self._splitter.control
             self._splitter.control.clear()
@@ -411,8 +383,8 @@ class MqttClient(aiomqtt.Client):
         self.session_present = bool(flags.session_present)
         self.broker_receive_maximum = int(getattr(properties, "ReceiveMaximum", 65535))
         self.broker_maximum_packet = getattr(properties, "MaximumPacketSize", None)
-        client._max_inflight_messages = min(MAX_OUTGOING, self.broker_receive_maximum)
-        self.ordinary_places = asyncio.Semaphore(ordinary_window(client._max_inflight_messages))
+        self._sender.window = min(MAX_OUTGOING, self.broker_receive_maximum)
+        self.ordinary_places = asyncio.Semaphore(ordinary_window(self._sender.window))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(
@@ -423,17 +395,6 @@ class MqttClient(aiomqtt.Client):
             code = int(reason_code.value) if from_broker else None
             text = reason_codes.reason_text(code) if code is not None else "the connection was closed"
             self.closed_as = Closed(text, code)
-        for acknowledged in self.unacknowledged.values():
-            if not acknowledged.done():
-                acknowledged.set_exception(ConnectionLost(self.closed_as.text))
-                acknowledged.exception()  # seen by those that wait for it; the others do not care
-        self.unacknowledged.clear()
+        self._sender.end(self.closed_as.text)
         self._pings.end()
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
-
-    def _on_publish(
-        self, client: paho.Client, userdata: Any, mid: int, reason_code: Any, properties: Properties
-    ) -> None:
-        acknowledged = self.unacknowledged.pop(mid, None)
-        if acknowledged is not None and not acknowledged.done():
-            acknowledged.set_result(int(reason_code.value))

@@ -14,9 +14,10 @@ from paho.mqtt.properties import Properties
 
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.mqtt.client import Closed, ConnectionLost, MqttClient, MqttPublication
+from kaiser_ingest.mqtt.client import Closed, MqttClient
 from kaiser_ingest.mqtt.packets import PacketSplitter
 from kaiser_ingest.mqtt.profiles import Profile, password_of, tls_context_of
+from kaiser_ingest.mqtt.sending import ConnectionLost, MqttPublication
 
 CONNECT_TIMEOUT_S = 5.0
 

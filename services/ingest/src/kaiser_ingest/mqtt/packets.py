@@ -1,7 +1,7 @@
-"""The byte stream of an MQTT connection taken apart: PUBLISH packets decoded, all others left as bytes; pure.
+"""The packets of messages, those of an MQTT connection's byte stream decoded and ours encoded; pure.
 
 paho spends 12 µs and three system calls on a received message; this spends 2 µs, so it stands before paho's reader.
-Source: MQTT 5.0 §§2.1, 3.3; MQTT 3.1.1 §§2.2, 3.3.
+Source: MQTT 5.0 §§2.1, 3.3, 3.4; MQTT 3.1.1 §§2.2, 3.3, 3.4.
 """
 
 from kaiser_ingest.domain.incoming import Incoming
@@ -9,7 +9,9 @@ from kaiser_ingest.domain.incoming import Incoming
 MAX_KEPT_BYTES = 64 * 1024
 """Of a longer packet only so much is kept: enough to reject it with its topic."""
 
-_PUBLISH = 0x30
+_PUBLISH, _PUBACK = 0x30, 0x40
+_EXPIRY = b"\x05\x02"
+"""Five bytes of properties: Message Expiry Interval, whose four bytes follow."""
 _TOO_LONG = 4
 
 
@@ -26,6 +28,8 @@ class PacketSplitter:
         self._generation = generation
         self._rest = b""
         self._skip = 0
+        self.pubacks: list[tuple[int, int]] = []
+        """Packet ids with their reason codes, for the reader to take out."""
         self.control = bytearray()
         """Whole packets of other types, for the reader to take out."""
 
@@ -57,6 +61,11 @@ class PacketSplitter:
                 messages.append(self._publish(buffer, first, start, stop, received_at_ms))
             elif self._skip:
                 raise MalformedPacket(f"a packet of type {first >> 4} has {length} bytes")
+            elif first & 0xF0 == _PUBACK:
+                if length < 2:
+                    raise MalformedPacket("a PUBACK is too short")
+                packet_id = (buffer[start] << 8) | buffer[start + 1]
+                self.pubacks.append((packet_id, buffer[start + 2] if length > 2 else 0))
             else:
                 self.control += buffer[position:stop]
             position = stop
@@ -95,6 +104,44 @@ class PacketSplitter:
             self._generation,
             received_at_ms,
         )
+
+
+def publish_packet(
+    topic: bytes,
+    payload: bytes,
+    packet_id: int,
+    qos: int,
+    *,
+    retain: bool = False,
+    expiry_s: int | None = None,
+    mqtt5: bool = True,
+) -> bytes:
+    """A PUBLISH packet. packet_id: of QoS 1, unused at QoS 0. expiry_s: a property of MQTT 5 alone."""
+    properties = b""
+    if mqtt5:
+        properties = b"\x00" if expiry_s is None else _EXPIRY + expiry_s.to_bytes(4, "big")
+    length = 2 + len(topic) + (2 if qos else 0) + len(properties) + len(payload)
+    return b"".join(
+        (
+            bytes((_PUBLISH | qos << 1 | retain,)),
+            _encoded_length(length),
+            len(topic).to_bytes(2, "big"),
+            topic,
+            packet_id.to_bytes(2, "big") if qos else b"",
+            properties,
+            payload,
+        )
+    )
+
+
+def _encoded_length(length: int) -> bytes:
+    """A variable byte integer."""
+    encoded = bytearray()
+    while length > 0x7F:
+        encoded.append(length & 0x7F | 0x80)
+        length >>= 7
+    encoded.append(length)
+    return bytes(encoded)
 
 
 def _variable_length(buffer: bytes, position: int, end: int) -> tuple[int, int]:

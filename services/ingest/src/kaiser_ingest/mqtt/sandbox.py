@@ -11,9 +11,9 @@ from kaiser_common.bus.waiting import set_within
 
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
 from kaiser_ingest.mqtt.profiles import Profile
+from kaiser_ingest.mqtt.sending import ConnectionLost, MqttPublication
 
 log = structlog.get_logger()
 
