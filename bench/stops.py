@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Medians of the presses under a flood, ms from the request: to its answer, and to the last device by the broadcast
-    and by its own message. goal_ms: for the broadcast."""
+    and by its own message. goal_ms: for each of these two."""
 
     flood: str
     broadcast_ms: float
@@ -27,12 +27,12 @@ class Stop:
 
 def table(stops: Sequence[Mapping[str, Any]]) -> str:
     """A line for each flood, in Markdown."""
-    lines = ["| flood | broadcast, ms | goal | own message, ms | answer, ms |", "|---|---|---|---|---|"]
+    lines = ["| flood | broadcast, ms | own message, ms | goal of both | answer, ms |", "|---|---|---|---|---|"]
     for stop in stops:
-        met = "met" if stop["broadcast_ms"] < stop["goal_ms"] else "**missed**"
+        met = "met" if max(stop["broadcast_ms"], stop["own_ms"]) < stop["goal_ms"] else "**missed**"
         times = [f"{stop[name]:.0f}" for name in ("broadcast_ms", "own_ms", "answer_ms")]
         flood = stop["flood"].replace("_", " ")
-        lines.append(f"| {flood} | {times[0]} | < {stop['goal_ms']}, {met} | {times[1]} | {times[2]} |")
+        lines.append(f"| {flood} | {times[0]} | {times[1]} | < {stop['goal_ms']}, {met} | {times[2]} |")
     return "\n".join(lines) + "\n"
 
 

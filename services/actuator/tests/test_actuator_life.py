@@ -694,6 +694,24 @@ async def test_a_stop_of_everything_is_the_broadcast_each_own_emergency_and_off_
     assert len(found) == 7
 
 
+async def test_a_stop_of_everything_is_packed_and_off_is_sent_once_to_each_actuator_that_is_on(life):
+    for gpio in (5, 6):
+        await life.pump(gpio)
+    await life.say(life.status(True), life.status(True, 6))
+    await life.emergency.stop(EmergencyStop(reason="fire"), ADA)
+    found = [(subject, body["topic"].rpartition("/esp/")[2]) for subject, body in await life.published("OUTBOX")]
+    own = [f"{esp_id}/actuator/emergency" for esp_id in ("ESP_A", "ESP_B")]
+    broadcast = "kaiser/broadcast/emergency"
+    assert found == [
+        ("mqtt.urgent.broadcast.all", broadcast),
+        *(("mqtt.urgent.god.=", topic) for topic in own),
+        *(("mqtt.urgent.god.=", f"ESP_A/actuator/{gpio}/command") for gpio in (5, 6)),
+        ("mqtt.out.broadcast.all.stop", broadcast),
+        *(("mqtt.out.god.=.stop", topic) for topic in own),
+    ]
+    assert (await life.bus.jetstream.stream_info("OUTBOX")).state.messages == 5
+
+
 async def test_a_device_that_comes_online_is_told_of_the_stops_over_it(life):
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     before = len(await life.outbox())

@@ -39,6 +39,7 @@ from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import ClearEmergency, Emergency, EmergencyStop
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.subjects import INGEST_URGENT
 from kaiser_common.contract.times import ms_of, time_of
 from nats.errors import TimeoutError as NatsTimeoutError
@@ -214,17 +215,18 @@ class World:
         """Of the next batches for the OUTBOX those that get no answer: True for one that is stored all the same."""
         self.ids = 0
         self.times_online = 0
-        self.outbox: list[dict] = []
-        self.behind: list[dict] = []
+        self.outbox: list[list[dict]] = []
+        """The urgent lane; a pack has several messages."""
+        self.behind: list[list[dict]] = []
         """The ordinary lane: second copies of stops."""
-        self.held_up: list[dict] = []
+        self.held_up: list[list[dict]] = []
         """Clears on their way to the OUTBOX that are overtaken by all that comes meanwhile."""
         self.hold_up = False
         self.seen: set[str] = set()
         self.newest_stop: dict[str, int] = {}
-        self.written: list[tuple[int, dict, dict[str, int]]] = []
+        self.written: list[tuple[int, list[dict], dict[str, int]]] = []
         """The last messages that ingest wrote, each with the time and the stops that it knew before."""
-        self.redelivered: list[tuple[int, dict]] = []
+        self.redelivered: list[tuple[int, list[dict]]] = []
         """The messages that a killed ingest had not acknowledged, each with the time at which the next one gets it."""
         self.written_again_at: dict[str, int] = {}
         """When a device's stop was last written that a killed ingest had written before."""
@@ -294,30 +296,34 @@ class World:
             if message.msg_id in self.seen or is_stored is False:
                 continue
             self.seen.add(message.msg_id)
-            body = json.loads(message.body)
+            pack = [OutboxMessage.model_validate_json(line).model_dump() for line in message.body.split(b"\n")]
             if not message.subject.startswith("mqtt.urgent"):
-                self.behind.append(body)
-            elif self.hold_up and body["clears"]:
-                self.held_up.append(body)
+                self.behind.append(pack)
+            elif self.hold_up and pack[0]["clears"]:
+                self.held_up.append(pack)
             else:
-                self.outbox.append(body)
+                self.outbox.append(pack)
         if is_stored is not None:
             raise BusUnavailable("no acknowledgement")
 
     def ingest(self, *, behind: bool = False) -> None:
-        """Write the next message of a lane: a clear never behind a newer stop of the device or of all."""
+        """Write the next message of a lane, or each of a pack."""
         lane = self.behind if behind else self.outbox
         again = not behind and bool(self.redelivered) and self.redelivered[0][0] <= self.now
         if again:
-            message = self.redelivered.pop(0)[1]
+            pack = self.redelivered.pop(0)[1]
         elif lane:
-            message = lane.pop(0)
+            pack = lane.pop(0)
         else:
             return
-        if not message["topic"].endswith("/emergency"):
-            return
-        if not behind:
-            self.written = [*self.written[-2:], (self.now, message, dict(self.newest_stop))]
+        pack = [message for message in pack if message["topic"].endswith("/emergency")]
+        if pack and not behind:
+            self.written = [*self.written[-2:], (self.now, pack, dict(self.newest_stop))]
+        for message in pack:
+            self.write(message, again=again)
+
+    def write(self, message: dict, *, again: bool) -> None:
+        """Write a message: a clear never behind a newer stop of the device or of all."""
         whom = "all" if message["topic"].startswith("kaiser/broadcast") else message["topic"].split("/")[3]
         if message["expires_at"] <= self.now:
             concerned = DEVICES if whom == "all" else (whom,)
@@ -348,7 +354,7 @@ class World:
         again = [each for each in self.written[-unacknowledged:] if each[0] > self.now - ACK_WAIT_MS]
         if again:
             self.newest_stop = again[0][2]
-            self.redelivered += [(self.now + ACK_WAIT_MS, message) for _, message, _ in again]
+            self.redelivered += [(self.now + ACK_WAIT_MS, pack) for _, pack, _ in again]
         self.written = []
 
     def lose(self, esp_id: str) -> None:

@@ -20,6 +20,8 @@ OLD, OLD_GPIO, OLD_ALL = "mqtt.out.god.ESP_A", "mqtt.out.god.ESP_A.5", "mqtt.out
 SETUP, SENSOR, HALT, SAYS = (f"mqtt.out.god.ESP_A.{kind}" for kind in ("setup", "sensor", "stop", "mock"))
 GPIO, OTHER_GPIO, URGENT = "mqtt.out.god.ESP_A.command.5", "mqtt.out.god.ESP_A.command.6", "mqtt.urgent.god.ESP_A"
 OUT_ALL, URGENT_ALL = "mqtt.out.broadcast.all.stop", "mqtt.urgent.broadcast.all"
+PACK, PACK_BEHIND = "mqtt.urgent.god.=", "mqtt.out.god.=.stop"
+"""For several devices of the site."""
 SUBJECTS = {
     OLD,
     OLD_GPIO,
@@ -33,6 +35,18 @@ SUBJECTS = {
     URGENT,
     OUT_ALL,
     URGENT_ALL,
+    PACK,
+    PACK_BEHIND,
+    "mqtt.urgent.other.=",
+    "mqtt.urgent.broadcast.=",
+    "mqtt.out.other.=.stop",
+    "mqtt.out.broadcast.=.stop",
+    "mqtt.out.god.=",
+    "mqtt.out.god.=.setup",
+    "mqtt.out.god.=.sensor",
+    "mqtt.out.god.=.mock",
+    "mqtt.out.god.=.command.5",
+    "mqtt.out.god.=.5",
     "mqtt.out.god.ESP_A.setup.5",
     "mqtt.out.broadcast.all.setup",
     "mqtt.out.broadcast.all.command.5",
@@ -50,8 +64,8 @@ SUBJECTS = {
 }
 MAY_CARRY = [
     (Kind.ACTUATOR_COMMAND, ON, {GPIO, OLD_GPIO}),
-    (Kind.ACTUATOR_COMMAND, OFF, {GPIO, OLD_GPIO, URGENT}),
-    (Kind.EMERGENCY, STOP, {HALT, OLD, URGENT}),
+    (Kind.ACTUATOR_COMMAND, OFF, {GPIO, OLD_GPIO, URGENT, PACK}),
+    (Kind.EMERGENCY, STOP, {HALT, OLD, URGENT, PACK, PACK_BEHIND}),
     (Kind.EMERGENCY, CLEAR, {URGENT}),
     (Kind.EMERGENCY, {"action": "clear"}, set[str]()),
     (Kind.BROADCAST_EMERGENCY, STOP, {OUT_ALL, OLD_ALL, URGENT_ALL}),

@@ -55,7 +55,13 @@ def send(
     for no other; of the rest, what a killed predecessor held comes before what is newer."""
     subscribers = []
     for spec in (INGEST_OUTBOX, INGEST_URGENT) if settings.has_devices else ():
-        consumer = Consumer(bus, spec, max_messages=outbox.MAX_MESSAGES, in_order=spec is INGEST_OUTBOX)
+        consumer = Consumer(
+            bus,
+            spec,
+            max_messages=outbox.MAX_MESSAGES,
+            most_lines=outbox.MAX_LINES,
+            in_order=spec is INGEST_OUTBOX,
+        )
         to_devices = Outbox(
             bus,
             consumer,

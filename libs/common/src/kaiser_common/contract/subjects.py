@@ -1,5 +1,6 @@
 """Every subject, stream, durable consumer and KV bucket of the bus, as data."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -20,11 +21,14 @@ STATUS_SUBJECT = "rpc.status"
 """Asks every process of every service how it does; no queue group, so all replicas answer."""
 
 SEVERAL = "="
-"""Token in place of an esp_id in the subject of a pack of rejections of several devices, and in place of the
-environment, whose name cannot be this, in that of a pack of the factory's messages."""
+"""Token in place of an esp_id in the subject of a pack of rejections of several devices, or of stops for them, and in
+place of the environment, whose name cannot be this, in that of a pack of the factory's messages."""
 
 _FACTORY_PACKS = f"factory.{SEVERAL}."
 _PACKED = ("esp.sensor.data.", "event.sensor_data.", "event.factory_module.", "rejected.", _FACTORY_PACKS)
+
+_STOP_PACK = re.compile(r"mqtt\.(?:urgent\.[^.]+\.=|out\.[^.]+\.=\.stop)\Z")
+"""A pack of messages to several devices of a site (`stop_pack_subject`)."""
 
 _FORBIDDEN = frozenset(" \t\r\n.*>")
 
@@ -222,7 +226,7 @@ def device_subject(kind: str, kaiser_id: str, esp_id: str, gpio: int | None = No
 
 def is_packed(subject: str) -> bool:
     """Whether messages on a subject are packs: one JSON object a line (pack.py)."""
-    return subject.startswith(_PACKED)
+    return subject.startswith(_PACKED) or _STOP_PACK.match(subject) is not None
 
 
 def factory_pack_subject(env: str) -> str:
@@ -269,6 +273,12 @@ def receipt_subject(kaiser_id: str, esp_id: str, gpio: int, command_id: str) -> 
 def urgent_subject(kaiser_id: str, esp_id: str) -> str:
     """As outbox_subject, for what must overtake the queue (emergency stops): a consumer of its own reads it."""
     return f"mqtt.urgent.{_token(kaiser_id)}.{_token(esp_id)}"
+
+
+def stop_pack_subject(kaiser_id: str, *, urgent: bool) -> str:
+    """Subject of a pack of a stop of everything: messages to several devices of a site, one JSON object a line.
+    urgent: as urgent_subject, otherwise as outbox_subject of the kind `stop`."""
+    return urgent_subject(kaiser_id, SEVERAL) if urgent else outbox_subject(kaiser_id, SEVERAL, "stop")
 
 
 @lru_cache(maxsize=1024)

@@ -49,7 +49,7 @@ class EmergencyLedger:
             cancelled = sum(len(unit.ended) for unit in step.units.values())
             if stop.gpio is None:  # one actuator has had its OFF
                 on = [key for key, unit in step.before.items() if unit.was_switched_on]
-                await self._stops.switch_off(stop, on, "on")
+                await self._stops.switch_off_what_was_on(stop, on)
             if new:
                 step.events.append(_raised_event(stop))
                 step.history.append(_entry(stop, now, "raised", stop.raised_by, stop.reason))

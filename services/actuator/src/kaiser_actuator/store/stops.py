@@ -34,6 +34,7 @@ from kaiser_actuator.domain.emergency_core import (
     stamped,
 )
 from kaiser_actuator.domain.late_stops import LateStops
+from kaiser_actuator.domain.stop_packs import offs, own_stops
 from kaiser_actuator.store.numbers import Numbers
 
 log = structlog.get_logger()
@@ -44,6 +45,8 @@ _STORE_WITHIN_S = 3.0
 _ONCE_MORE_MS = 2_000
 """Between the two messages of a stop that is sent again: firmware A subscribes at QoS 0, so one may be lost."""
 _DEVICES_AT_ONCE = 16
+_REPORTED_ON = "on"
+"""The occasion of OFF for an actuator that reported on, or was switched on, before its stop."""
 
 
 class Stops(Mapping[str, Emergency]):
@@ -80,6 +83,8 @@ class Stops(Mapping[str, Emergency]):
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
         self._failed: dict[str, Emergency] = {}
         """Stops that may not have been sent, or stored, until `raise_again` has finished that."""
+        self._switched_off: tuple[str, frozenset[tuple[str, int]]] = ("", frozenset())
+        """The id of the last stop of everything, and the actuators that were sent OFF under it."""
         self._once_more: dict[str, int] = {}
         """When devices are sent their stops once more, ms; one entry per device."""
         self._own: dict[str, Held] = {}
@@ -237,6 +242,8 @@ class Stops(Mapping[str, Emergency]):
         if stop.esp_id is None:  # reaches all before the first device's own message is built
             await self._bus.publish_batch([self._broadcast(stop, why, urgent=True)])
         await self._bus.publish_batch(self._messages(stop, why, urgent=True))
+        if stop.gpio is None:
+            await self.switch_off_what_was_on(stop, [pin for pin in sorted(self._on) if stop.esp_id in (None, pin[0])])
         self._was_sent(stop)
         metrics.STOPS.labels(why).inc()
 
@@ -295,6 +302,19 @@ class Stops(Mapping[str, Emergency]):
 
         due = [(esp_id, at) for esp_id, at in self._once_more.items() if at <= now_ms]
         await each_of(due, send, at_once=_DEVICES_AT_ONCE)
+
+    async def switch_off_what_was_on(self, stop: Emergency, pins: list[tuple[str, int]]) -> None:
+        """OFF once to each of these actuators under a stop of a device or of everything."""
+        if stop.esp_id is not None:
+            await self.switch_off(stop, pins, _REPORTED_ON)
+            return
+        emergency_id, done = self._switched_off
+        if emergency_id != stop.emergency_id:
+            done = frozenset()
+        due = [pin for pin in pins if pin not in done]
+        to = [(self.addresses.of(esp_id), gpio) for esp_id, gpio in due]
+        await self._bus.publish_batch(offs(to, stop, self._now_ms(), _REPORTED_ON))
+        self._switched_off = stop.emergency_id, done.union(due)
 
     async def switch_off(self, stop: Emergency, pins: list[tuple[str, int]], occasion: str) -> None:
         """OFF ahead of all that waits, to actuators under a stop; the same occasion again sends nothing twice."""
@@ -399,16 +419,17 @@ class Stops(Mapping[str, Emergency]):
 
     def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
         """The messages of a stop beside the broadcast: one to each device on its own topic, because firmware B refuses
-        the broadcast without its token; then OFF to each actuator that reports on."""
+        the broadcast without its token. Those of a stop of everything are packed."""
         now_ms = self._now_ms()
         occasion = f"{why}-{now_ms}"
-        if stop.gpio is not None and stop.esp_id is not None:
+        if stop.esp_id is not None:
             return [self._own_message(stop, stop.esp_id, occasion, urgent=urgent)]
-        esp_ids = [each.esp_id for each in self.addresses.all()] if stop.esp_id is None else [stop.esp_id]
-        messages = [self._own_message(stop, esp_id, occasion, urgent=urgent) for esp_id in esp_ids]
-        on = [pin for pin in sorted(self._on) if stop.esp_id in (None, pin[0])] if urgent else []
-        off = [outgoing.off_message(self.addresses.of(esp), gpio, stop, now_ms, "on") for esp, gpio in on]
-        return [*messages, *off]
+        addresses = self.addresses.all()
+        sent_as = f"{stop.emergency_id}-{occasion}-{'urgent' if urgent else 'behind'}"
+        for address in addresses:
+            self.told[address.esp_id] = now_ms
+            self._echoes.sent(address.esp_id, sent_as, stop.emergency_id, now_ms)
+        return own_stops(addresses, stop, now_ms, occasion, urgent=urgent)
 
     def _own_message(self, stop: Emergency, esp_id: str, occasion: str, *, urgent: bool) -> Outgoing:
         """The message of a stop to one device: its emergency, or OFF if the stop is of one actuator."""

@@ -5,9 +5,10 @@ line) would read messages from its socket much later. Before a message that expi
 therefore answer a ping; until then the message waits and expires here. Killed in between: messages without a PUBACK are
 published again. outbox_checks.py decides which messages go.
 
-This module acknowledges each message itself; the consume loop acknowledges only the rest of the batch, such as a
-message that the loop rejected (`Consumer.ack`). If the handler fails with an unexpected error, the loop calls it again
-with the same batch, and it skips the messages that are already settled, so nothing is published twice.
+This module acknowledges each message itself, a pack with the last of its lines; the consume loop acknowledges only the
+rest of the batch, such as a message that the loop rejected (`Consumer.ack`). If the handler fails with an unexpected
+error, the loop calls it again with the same batch, and it skips the messages and lines that are already settled, so
+nothing is published twice.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.event import Receipt
-from kaiser_common.contract.subjects import INGEST_URGENT, urgent_subject
+from kaiser_common.contract.subjects import INGEST_URGENT, is_packed, urgent_subject
 from kaiser_common.contract.topics import BROADCAST
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.consume import Unreadable
@@ -43,7 +44,9 @@ PUBACK_TIMEOUT_S = 10.0
 MAX_ATTEMPTS = 3
 """A message whose publication ended the connection this many times is rejected: it would always block the others."""
 MAX_MESSAGES = 500
-"""Messages that wait here at most."""
+"""Messages that are fetched, and that wait here until more are taken, at most."""
+MAX_LINES = 1000
+"""No further pack is taken in one go once there are so many lines."""
 
 _LOOK_EVERY_S = 1.0
 _TO_A_WRITE = 25
@@ -132,7 +135,7 @@ class Outbox:
             await self._send_receipts(done)
             if self._stops.is_complete and any(each.allowed.stops and each.message.number is not None for each in done):
                 await self._kept.remember_stops(self._stops.dump())
-            await self._consumer.ack([each.delivery for each in done])
+            await self._checks.settle([each.delivery for each in done])
         if left:
             metrics.OUTBOX_REPEATED.inc(len(left))
             left = await self._without_hopeless(left)
@@ -154,7 +157,7 @@ class Outbox:
         answer says as much; publishing on MQTT again for its sake would switch something twice."""
         body = Receipt(sent_at=now_ms()).model_dump_json().encode()
         receipts = [
-            Outgoing(each.message.receipt, body, f"sent.{each.delivery.stream_sequence}")
+            Outgoing(each.message.receipt, body, f"sent.{each.sequence}")
             for each in done
             if each.message.receipt is not None
         ]
@@ -215,10 +218,11 @@ class Outbox:
 
 
 def _parts(batch: Sequence[Delivery]) -> list[list[Delivery]]:
-    """A batch cut at each broadcast: a stop of everything is at the broker before a thousand others are decoded."""
+    """A batch cut at each broadcast and each pack: a stop of everything is at the broker before the next thousand
+    messages are decoded."""
     parts: list[list[Delivery]] = [[]]
     for delivery in batch:
-        if delivery.subject == _BROADCAST:
+        if delivery.subject == _BROADCAST or is_packed(delivery.subject):
             parts += [[delivery], []]
         else:
             parts[-1].append(delivery)

@@ -1,11 +1,12 @@
 """Decides which messages of OUTBOX may be published on MQTT now, and rejects or reports the others.
 
 Each message is judged first (judge.py). While it waits for the broker it may expire, a newer stop may forbid it
-(stop_order.py), or its device may go offline. Killed in between: the messages are not acknowledged, and come again.
+(stop_order.py), or its device may go offline. Each line of a pack is a message here (outbox_packs.py). Killed in
+between: the messages are not acknowledged, and come again.
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,14 +14,16 @@ from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.pack import NotAPack
 from kaiser_common.contract.schemas.event import OutboxMessage, RejectedMessage
-from kaiser_common.contract.subjects import INGEST_URGENT, rejected_subject
+from kaiser_common.contract.subjects import INGEST_URGENT, SEVERAL, rejected_subject
 from kaiser_common.contract.system_events import SystemEventName
 from kaiser_common.contract.topics import is_esp_id
 from kaiser_common.runtime.clock import now_ms
 from pydantic import ValidationError
 
 from kaiser_ingest import metrics
+from kaiser_ingest.consumers.outbox_packs import OutboxPacks
 from kaiser_ingest.domain.judge import Allowed, Refused, judge
 from kaiser_ingest.domain.lateness import NewestByTopic, is_expired
 from kaiser_ingest.domain.stop_order import StopOrder
@@ -32,11 +35,12 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class WaitingMessage:
-    """A message on its way to the broker."""
+    """A message on its way to the broker. delivery: of a line of a pack, that line. sequence: its place in OUTBOX."""
 
     delivery: Delivery
     message: OutboxMessage
     allowed: Allowed
+    sequence: int
     attempts: int = 0
 
 
@@ -62,10 +66,19 @@ class OutboxChecks:
         self._taps = taps
         self._urgent = consumer.spec is INGEST_URGENT
         self._newest = NewestByTopic()
+        self._packs = OutboxPacks()
 
     async def wanted(self, batch: Sequence[Delivery]) -> list[WaitingMessage]:
         """Those of a batch that can be published and are not overtaken."""
-        decoded = [each for delivery in batch if (each := await self._decoded(delivery)) is not None]
+        decoded: list[WaitingMessage] = []
+        for delivery in batch:
+            sequence = delivery.stream_sequence
+            try:
+                lines = self._packs.lines(delivery)
+            except NotAPack as error:
+                await self.reject(delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error))
+                continue
+            decoded += [each for line in lines if (each := await self._decoded(line, sequence)) is not None]
         return await self._without_superseded(decoded)
 
     async def still_wanted(self, waiting: list[WaitingMessage]) -> list[WaitingMessage]:
@@ -73,11 +86,15 @@ class OutboxChecks:
         waiting = await self._without_stopped(await self._without_expired(waiting))
         return await self._without_unreachable(waiting)
 
+    async def settle(self, deliveries: Iterable[Delivery]) -> None:
+        """Acknowledge messages; a pack with the last of its lines."""
+        await self._consumer.ack(self._packs.settled(deliveries))
+
     def is_stopped(self, each: WaitingMessage) -> bool:
         """Whether a newer stop forbids a clear or a command."""
         allowed = each.allowed
         return (allowed.clears and self._stops.forbids_clear(allowed.esp_id, each.message.number)) or (
-            allowed.commands and self._stops.forbids_command(allowed.esp_id, each.delivery.stream_sequence)
+            allowed.commands and self._stops.forbids_command(allowed.esp_id, each.sequence)
         )
 
     def is_expired(self, each: WaitingMessage) -> bool:
@@ -91,39 +108,43 @@ class OutboxChecks:
             self._taps.went(each.message.topic, payload, now_ms(), verdict, qos=each.message.qos)
 
     async def reject(self, delivery: Delivery, topic: str, code: Code, text: str) -> None:
-        """Store the message in REJECTED, then take it out of the outbox. NATS away: it comes again."""
+        """Store a message or line in REJECTED, then take it out of the outbox. NATS away: it comes again."""
+        esp_id = _esp_id(delivery.subject, topic)
         rejected = RejectedMessage(
             topic=topic,
             payload_base64=base64.b64encode(delivery.body).decode(),
             code=code,
             message=text,
-            esp_id=_esp_id(delivery.subject),
+            esp_id=esp_id,
             received_at=now_ms(),
         )
-        subject = rejected_subject(code, rejected.esp_id)
+        subject = rejected_subject(code, esp_id)
+        line = "" if delivery.first_line is None else f"-{delivery.first_line}"
+        msg_id = f"outbox.{delivery.stream_sequence}{line}"
         try:
-            await self._bus.publish(subject, rejected.model_dump_json().encode(), f"outbox.{delivery.stream_sequence}")
+            await self._bus.publish(subject, rejected.model_dump_json().encode(), msg_id)
         except BusUnavailable as error:
             log.warning("outbox_rejection_not_stored", reason=str(error))
             await self._consumer.nak([delivery], delay_s=5.0)
             return
         metrics.OUTBOX_REJECTED.inc()
         log.warning("outbox_message_rejected", code=int(code), detail=text, topic=topic[:128])
-        await self._consumer.ack([delivery])
+        await self.settle([delivery])
 
-    async def _decoded(self, delivery: Delivery) -> WaitingMessage | None:
+    async def _decoded(self, delivery: Delivery, sequence: int) -> WaitingMessage | None:
         try:
             message = OutboxMessage.model_validate_json(delivery.body)
         except ValidationError as error:
             await self.reject(delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error.errors()[0]["msg"]))
             return None
-        judgement = judge(delivery.subject, message, self._generation_of(_esp_id(delivery.subject) or ""))
+        generation = self._generation_of(_esp_id(delivery.subject, message.topic) or "")
+        judgement = judge(delivery.subject, message, generation)
         if isinstance(judgement, Refused):
             await self._refuse(delivery, message, judgement)
             return None
         if judgement.stops:
-            self._stops.note(judgement.esp_id, message.number, delivery.stream_sequence)
-        return WaitingMessage(delivery, message, judgement)
+            self._stops.note(judgement.esp_id, message.number, sequence)
+        return WaitingMessage(delivery, message, judgement, sequence)
 
     async def _refuse(self, delivery: Delivery, message: OutboxMessage, refused: Refused) -> None:
         """Report and reject a message that must never be published."""
@@ -132,7 +153,7 @@ class OutboxChecks:
             "error",
             f"a message for {message.topic[:128]} was not sent: {refused.detail}",
             code=refused.code,
-            esp_id=_esp_id(delivery.subject),
+            esp_id=_esp_id(delivery.subject, message.topic),
             topic=message.topic[:128],
             subject=delivery.subject[:128],
             reason=refused.detail,
@@ -159,7 +180,7 @@ class OutboxChecks:
         predecessor held, so an old "clear" may come again after a new stop."""
         if not self._urgent:
             return waiting
-        late = [each for each in waiting if self._newest.is_late(each.message, each.delivery.stream_sequence)]
+        late = [each for each in waiting if self._newest.is_late(each.message, each.sequence)]
         for each in late:
             log.warning("outbox_message_superseded", topic=each.message.topic)
         return await self._without(waiting, late)
@@ -175,19 +196,31 @@ class OutboxChecks:
         self, left_out: Sequence[WaitingMessage], event: SystemEventName, text: str, code: Code | None = None
     ) -> None:
         for each in left_out:
-            topic, esp_id = each.message.topic, _esp_id(each.delivery.subject)
+            topic = each.message.topic
+            esp_id = _esp_id(each.delivery.subject, topic)
             self.show(each, Fate("withheld", code=None if code is None else int(code), reason=text))
             self._events.report(
                 event, "warning", f"a message for {topic} {text}", code=code, esp_id=esp_id, topic=topic
             )
 
     async def _without(self, waiting: list[WaitingMessage], left_out: Sequence[WaitingMessage]) -> list[WaitingMessage]:
-        """Acknowledge these messages; the others."""
-        await self._consumer.ack([each.delivery for each in left_out])
-        return [each for each in waiting if each not in left_out]
+        """Settle these messages; the others."""
+        if not left_out:
+            return waiting
+        await self.settle([each.delivery for each in left_out])
+        gone = {id(each) for each in left_out}
+        return [each for each in waiting if id(each) not in gone]
 
 
-def _esp_id(subject: str) -> str | None:
-    """The device that an outbox subject names."""
-    tokens = subject.split(".")
-    return tokens[3] if len(tokens) > 3 and is_esp_id(tokens[3]) else None
+def _esp_id(subject: str, topic: str) -> str | None:
+    """The device that an outbox subject names; of a pack, the topic of a line."""
+    named = _place(subject, ".")
+    if named == SEVERAL:
+        named = _place(topic, "/")
+    return named if is_esp_id(named) else None
+
+
+def _place(name: str, separator: str) -> str:
+    """Where both a subject and a topic have the device, or nothing."""
+    parts = name.split(separator, 4)
+    return parts[3] if len(parts) > 3 else ""

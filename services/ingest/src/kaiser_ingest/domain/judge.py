@@ -9,6 +9,8 @@ NATS grants rights by subject, so a subject must state the effect of its message
 - `mqtt.out.SITE.DEVICE.mock`: a message from a mock device.
 - `mqtt.urgent.SITE.DEVICE`: an emergency stop or a clear; OFF for an actuator.
 - `mqtt.out.broadcast.all.stop`, `mqtt.urgent.broadcast.all`: the emergency stop of everything.
+- `mqtt.out.SITE.=.stop`, `mqtt.urgent.SITE.=`: a pack for several devices of the site. Each line is judged as a message
+  of its own: emergency stops, on the urgent one OFF too, and never a clear.
 
 Up to version 0.1 subjects had no kind: `mqtt.out.SITE.DEVICE.GPIO` for commands, `mqtt.out.SITE.DEVICE` for everything
 else. Messages that still wait there are sent; nobody has the right to publish new ones there.
@@ -16,11 +18,13 @@ else. Messages that still wait there are sent; nobody has the right to publish n
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from kaiser_common.contract.catalogue import DOWNLINK, DOWNLINKS
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.subjects import SEVERAL
 from kaiser_common.contract.topics import (
     BROADCAST,
     MOCK_PREFIX,
@@ -72,9 +76,15 @@ class _Lane:
     kind: str | None = None
     gpio: str | None = None
 
+    @property
+    def is_pack(self) -> bool:
+        """Whether its messages are packs for several devices."""
+        return self.esp_id == SEVERAL and (self.urgent or self.kind == _STOP)
+
 
 def judge(subject: str, message: OutboxMessage, generation: str | None = None) -> Allowed | Refused:
-    """Whether a message on this subject may leave. `generation` is the firmware's (A or B), None counts as A."""
+    """Whether a message on this subject, or a line of a pack, may leave. `generation` is the firmware's (A or B), None
+    counts as A."""
     try:
         lane = _lane(subject)
         topic = _topic(message.topic)
@@ -85,6 +95,7 @@ def judge(subject: str, message: OutboxMessage, generation: str | None = None) -
         return Refused(rejected.code, rejected.detail)
 
 
+@lru_cache(maxsize=1024)
 def _lane(subject: str) -> _Lane:
     match subject.split("."):
         case ["mqtt", "urgent", kaiser_id, esp_id]:
@@ -98,7 +109,7 @@ def _lane(subject: str) -> _Lane:
         case _:
             raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is not a subject of OUTBOX")
     broadcast = (lane.kaiser_id, lane.esp_id) == (BROADCAST, _EVERYBODY)
-    if not broadcast and not (is_kaiser_id(lane.kaiser_id) and is_esp_id(lane.esp_id)):
+    if not broadcast and not (is_kaiser_id(lane.kaiser_id) and (is_esp_id(lane.esp_id) or lane.is_pack)):
         raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} does not name a device")
     if lane.gpio is not None and broadcast:
         raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is not a subject of OUTBOX")
@@ -113,7 +124,7 @@ def _topic(topic: str) -> Topic:
 
 def _to_device(lane: _Lane, topic: Topic, message: OutboxMessage, generation: str | None) -> Allowed | Refused:
     place = (BROADCAST, _EVERYBODY) if topic.kind is Kind.BROADCAST_EMERGENCY else (topic.kaiser_id, topic.esp_id)
-    if place != (lane.kaiser_id, lane.esp_id):
+    if place != (lane.kaiser_id, topic.esp_id if lane.is_pack else lane.esp_id):
         return Refused(Code.TOPIC_MISMATCH, "topic and subject name different devices")
     if topic.kind is Kind.SERVER_STATUS:
         return Refused(Code.PERMISSION_DENIED, "only ingest publishes the server's status")
@@ -125,7 +136,7 @@ def _to_device(lane: _Lane, topic: Topic, message: OutboxMessage, generation: st
     fault = _lane_fault(lane, topic, body)
     if fault is not None:
         return Refused(Code.PERMISSION_DENIED, fault)
-    payload = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    payload = _encoded(body)
     most = _most_bytes(topic.kind, generation)
     try:
         size = len(message.topic.encode()) + len(payload.encode())
@@ -163,9 +174,9 @@ def _lane_fault(lane: _Lane, topic: Topic, body: dict[str, Any]) -> str | None:
     if topic.kind is Kind.BROADCAST_EMERGENCY:
         return None if command == "emergency_stop" else "only an emergency stop goes to all devices"
     if topic.kind is Kind.EMERGENCY:
-        if command == "emergency_stop" or (command == "clear_emergency" and lane.urgent):
+        if command == "emergency_stop" or (command == "clear_emergency" and lane.urgent and not lane.is_pack):
             return None
-        return "a clear comes on the urgent subject alone, and nothing else than a stop beside it"
+        return "a clear comes on the urgent subject of its device alone, and nothing else than a stop beside it"
     return "the urgent subject carries emergencies alone" if lane.urgent else None
 
 
@@ -201,9 +212,11 @@ def _is_receipt(receipt: str, topic: Topic) -> bool:
 def _body(payload: str) -> dict[str, Any]:
     """The payload as an object without nulls: the firmware reads one as the text "null". Raises Rejected."""
     try:
-        body = json.loads(payload, parse_constant=_no_number)
+        body = _decoded(payload)
         if not isinstance(body, dict):
             raise Rejected(Code.CONFIG_PAYLOAD_INVALID, "the payload is not a JSON object")
+        if "null" not in payload:  # as in every stop: a look at each value costs more
+            return body
         return {name: _without_nulls(value) for name, value in body.items() if value is not None}
     except (ValueError, RecursionError) as error:
         raise Rejected(Code.CONFIG_PAYLOAD_INVALID, f"the payload is not JSON: {error}") from error
@@ -226,3 +239,8 @@ def _no_number(text: str) -> Any:
 def _most_bytes(kind: Kind, generation: str | None) -> int:
     row = DOWNLINK[kind]
     return row.b_most_bytes or row.most_bytes if generation == "B" else row.most_bytes
+
+
+_decoded = json.JSONDecoder(parse_constant=_no_number).decode
+_encoded = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""Built once: each call of json.loads and json.dumps with these options builds its own."""
