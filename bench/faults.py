@@ -26,13 +26,23 @@ def main() -> None:
 
 
 def merged(before: dict[str, Any], machine: dict[str, Any], trials: list[dict[str, Any]]) -> dict[str, Any]:
-    """The results of before with these trials, in order of time. A trial takes the place of the one of its name; one of
-    another machine than the file's names its own."""
+    """The results of before with these trials, in order of time. A trial takes the place of the one of its name, those
+    drawn by chance of all with another seed; one of another machine than the file's names its own."""
     names = {trial["name"] for trial in trials}
-    kept = [trial for trial in before.get("trials", []) if trial["name"] not in names]
+    seeds = {seed for name in names if (seed := _seed_of(name))}
+    kept = [
+        trial
+        for trial in before.get("trials", [])
+        if trial["name"] not in names and (not seeds or _seed_of(trial["name"]) in {None, *seeds})
+    ]
     of_file = before["machine"] if kept else machine
     new = trials if of_file == machine else [{**trial, "machine": machine} for trial in trials]
     return {"machine": of_file, "trials": sorted([*kept, *new], key=lambda trial: str(trial["at"]))}
+
+
+def _seed_of(name: str) -> str | None:
+    """The seed of a trial that was drawn by chance: model-SEED-NUMBER-BROKER."""
+    return name.split("-")[1] if name.startswith("model-") else None
 
 
 def summary(verdict: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,17 @@ def test_a_verdict_takes_the_place_of_the_one_of_its_name_and_names_another_mach
     assert merged({}, {"cores": 4}, new) == {"machine": {"cores": 4}, "trials": new}
 
 
+def test_trials_drawn_by_chance_take_the_place_of_those_of_another_seed():
+    before = {"machine": {}, "trials": [trial(name, "1") for name in ("kill-nats", "model-1-1-nats", "model-2-1-nats")]}
+    new = [trial("model-2-2-nats", "2")]
+    assert [each["name"] for each in merged(before, {}, new)["trials"]] == [
+        "kill-nats",
+        "model-2-1-nats",
+        "model-2-2-nats",
+    ]
+    assert len(merged(before, {}, [trial("kill-nats", "2")])["trials"]) == 3
+
+
 def test_a_verdict_of_alarms_is_kept_with_its_counts():
     alarms = {"raised": 2, "stored": 2, "delivered": 2, "sent_again": 0, "broken": []}
     verdict = {"name": "n", "started_at": "2026-01-01", "versions": {}, "kills": 40, "alarms": alarms}
