@@ -43,4 +43,4 @@ def test_the_poison_of_a_consumer_is_sent_to_it(consumer: DurableConsumer):
     ]
     [names] = [{node.id for node in ast.walk(each) if isinstance(node, ast.Name)} for each in tests]
     assert constant in names
-    assert "rejected" in ast.unparse(tests[0]).lower()
+    assert any(word in ast.unparse(tests[0]).lower() for word in ("rejected", "rejections"))

@@ -13,6 +13,7 @@ from kaiser_common.runtime.upsert import copy_upsert
 from kaiser_common.runtime.verdicts import Verdict, verdict
 from psycopg import errors
 from psycopg_pool import PoolTimeout
+from waiting import until
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,7 @@ async def test_two_connections_stay_free_however_many_requests_read(postgres_ser
             async with pool.connection(), pool.connection() as connection:
                 assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
                 assert not may_end.is_set()
+            await until(lambda: under_way == 2)
             may_end.set()
         assert most == 2
 

@@ -8,7 +8,7 @@ from consuming import FAR, consuming, handling, publish, stored
 from kaiser_common.bus import declare
 from kaiser_common.bus.connection import connect
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
-from kaiser_common.contract.subjects import FACTORY_STORE, factory_pack_subject
+from kaiser_common.contract.subjects import FACTORY_STORE, DurableConsumer, factory_pack_subject
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory.consumers.journal import Journal
@@ -58,7 +58,9 @@ async def test_factory_store_rejects_poison_and_stores_its_neighbours(
     bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch, poison: tuple[str, bytes], code: int
 ) -> None:
     messages = [connected("S1"), poison, connected("S2")]
-    assert await rejections_of(messages, bus_settings, database, monkeypatch) == [(code, poison[0], poison[1])]
+    assert await rejections_of(FACTORY_STORE, messages, bus_settings, database, monkeypatch) == [
+        (code, poison[0], poison[1])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ async def test_of_a_pack_the_bad_line_alone_is_rejected(
 ) -> None:
     pack = packed(connected("S1"), poison, connected("S2"))
     line = pack[1].split(b"\n")[1]
-    assert await rejections_of([pack], bus_settings, database, monkeypatch) == [(code, pack[0], line)]
+    assert await rejections_of(FACTORY_STORE, [pack], bus_settings, database, monkeypatch) == [(code, pack[0], line)]
 
 
 async def test_a_body_that_is_no_pack_is_rejected_as_a_whole(
@@ -88,13 +90,17 @@ async def test_a_body_that_is_no_pack_is_rejected_as_a_whole(
 ) -> None:
     long = bad_line(b"{}\n" * 5000)
     [(code, subject, _)] = await rejections_of(
-        [connected("S1"), long, connected("S2")], bus_settings, database, monkeypatch
+        FACTORY_STORE, [connected("S1"), long, connected("S2")], bus_settings, database, monkeypatch
     )
     assert (code, subject) == (5407, long[0])
 
 
 async def rejections_of(
-    messages: list[tuple[str, bytes]], bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch
+    consumer: DurableConsumer,
+    messages: list[tuple[str, bytes]],
+    bus_settings: CommonSettings,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> list[tuple[int, str, bytes]]:
     """Code, subject and body of what is rejected of these messages; S1 and S2 are stored."""
     write = writing.write
@@ -111,7 +117,7 @@ async def rejections_of(
     async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
         await publish(bus, messages)
         store = MessageStore(pool, Journal(bus, ENVIRONMENT))
-        async with consuming(bus, FACTORY_STORE, handling(store.on_messages)) as loop:
+        async with consuming(bus, consumer, handling(store.on_messages)) as loop:
             await loop.settled()
             with psycopg.connect(database) as connection:
                 rows = connection.execute("SELECT serial, value FROM factory.transitions ORDER BY 1").fetchall()

@@ -105,7 +105,7 @@ async def owner(address: str, answers: dict[str, dict]):
             {"all": True, "reason": "dry again"},
             "operator",
             "clear_emergency",
-            {"esp_id": None, "gpio": None, "reason": "dry again", "ids": None, "all": True},
+            {"esp_id": None, "gpio": None, "reason": "dry again", "ids": None, "all": True, "unconfirmed": False},
             NO_STOPS,
             200,
         ),

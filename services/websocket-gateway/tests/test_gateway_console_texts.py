@@ -121,7 +121,8 @@ CALLED = {
     "audited": set().union(*audited_actions().values()),
     "environment": set(get_args(EnvironmentKind)),
     "switch": set(get_args(Command)),
-    "note": {OPERATORS_STOP, OPERATORS_CLEAR, NO_REASON, UNCONFIRMED},
+    "note": {OPERATORS_STOP, OPERATORS_CLEAR, NO_REASON},
+    "command_reason": {UNCONFIRMED},
 }
 """The API's values of things that have words in the catalogue, by the kind of thing."""
 

@@ -31,7 +31,7 @@ export function systemEventText({ event, message, details = {}, ...data }, direc
 export function commandReason({ state, sent_at: sentAt, message, state_reason: reason }) {
   if (isEnglish()) return null;
   if (state === "failed") return message || t("sentences.the_device_refused");
-  if (state !== "expired") return word(reason, "note", null);
+  if (state !== "expired") return word(reason, "command_reason", null);
   return sentAt === null || sentAt === undefined ? t("sentences.it_was_not_sent_in_time") : t("sentences.the_device_did_not_answer");
 }
 
