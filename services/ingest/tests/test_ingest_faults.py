@@ -245,7 +245,7 @@ async def test_a_thief_of_the_client_id_under_load_is_not_fought_and_nothing_is_
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
         await until(lambda: not running.connected(), within_s=60.0)
         await until(running.connected, within_s=60.0)
-        assert time.monotonic() - stolen_at >= 2.0
+        assert time.monotonic() - stolen_at >= 1.0, "it waits from its last connect on, which was before"
         await thief.close()
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
         await until(lambda: not running.connected(), within_s=60.0)
