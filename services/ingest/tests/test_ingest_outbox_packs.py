@@ -119,7 +119,7 @@ async def test_each_line_of_a_pack_is_a_message_to_its_device(
 
 
 async def test_a_line_that_may_not_leave_is_rejected_alone(world: Any, until: Callable[..., Any]) -> None:
-    """A clear, a command that switches on, another site's device, and what is no JSON."""
+    """A clear, a command that switches on, another site's device, and a line that is not JSON."""
     network = PackNetwork()
     lines = [
         line(world, NAMES[0], number=7),
