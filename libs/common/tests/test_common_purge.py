@@ -69,8 +69,10 @@ async def test_a_full_stream_is_emptied_more_often_than_every_two_seconds(bus, m
         store.stop()
 
 
-async def test_what_one_consumer_has_not_acknowledged_stays(bus, monkeypatch):
-    stopping, looks = asyncio.Event(), asyncio.Semaphore(0)
+@pytest.fixture
+def looks(monkeypatch) -> asyncio.Semaphore:
+    """Released with each look of the purge, which begins again 10 ms later."""
+    looks = asyncio.Semaphore(0)
     purge_once = purge._purge
 
     async def look(*arguments, **named) -> int:
@@ -80,6 +82,11 @@ async def test_what_one_consumer_has_not_acknowledged_stays(bus, monkeypatch):
 
     monkeypatch.setattr(purge, "_EVERY_S", 0.01)
     monkeypatch.setattr(purge, "_purge", look)
+    return looks
+
+
+async def test_what_one_consumer_has_not_acknowledged_stays(bus, looks):
+    stopping = asyncio.Event()
     async with Consumer(bus, SENSOR_LIVE).open() as live, asyncio.TaskGroup() as tasks:
         tasks.create_task(take(live, acknowledge, letters(bus)))
         tasks.create_task(keep_purging(bus, OF_SENSORS, stopping))
@@ -96,18 +103,9 @@ async def test_what_one_consumer_has_not_acknowledged_stays(bus, monkeypatch):
 @pytest.mark.parametrize(("purging", "last"), [(OF_SENSORS, 16), (OF_FACTORY, 64)], ids=["SENSORS", "FACTORY"])
 @pytest.mark.parametrize("age_s", [0.0, 600.0])
 async def test_what_all_acknowledged_a_moment_ago_stays_and_of_what_is_older_the_last_messages(
-    bus, monkeypatch, age_s, purging, last
+    bus, monkeypatch, looks, age_s, purging, last
 ):
-    stopping, looks = asyncio.Event(), asyncio.Semaphore(0)
-    purge_once = purge._purge
-
-    async def look(*arguments, **named) -> int:
-        purged_to = await purge_once(*arguments, **named)
-        looks.release()
-        return purged_to
-
-    monkeypatch.setattr(purge, "_EVERY_S", 0.01)
-    monkeypatch.setattr(purge, "_purge", look)
+    stopping = asyncio.Event()
     monkeypatch.setattr(purge, "KEPT_S", age_s)
     messages = readings(8, "factory.live.agv.state.S1" if purging is OF_FACTORY else OF_A_DEVICE)
     async with AsyncExitStack() as stack:

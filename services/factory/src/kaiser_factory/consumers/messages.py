@@ -88,7 +88,7 @@ class MessageStore:
 
     def _was_stored(self, delivery: Delivery) -> bool:
         """Whether it comes from a consumer that began again: first deliveries are in order otherwise. A new stream has
-        newer times."""
+        newer times. A message that was put off when its consumer was deleted is taken for stored, and missing."""
         sequence, stored_ns = self._stored_to
         return delivery.stream_sequence < sequence and delivery.timestamp_ns <= stored_ns and delivery.deliveries == 1
 
