@@ -11,7 +11,7 @@ from kaiser_common.contract.schemas.event import OutboxMessage, RejectedMessage
 from kaiser_ingest.consumers import pipeline
 from kaiser_ingest.domain import backoff, reason_codes
 from kaiser_ingest.domain.admission import admit
-from kaiser_ingest.domain.identities import DeliveryIds
+from kaiser_ingest.domain.identities import DeliveryIds, RecentIds
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.lateness import is_expired
 from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected
@@ -84,24 +84,42 @@ FIRST = Incoming(b"t", b"p", 5, 1, False, False, 1, NOW)
 def test_a_redelivery_has_the_id_of_the_first_delivery_also_in_another_process() -> None:
     again = FIRST._replace(duplicate=True, generation=2)
     unique = map(str, count())
-    assert DeliveryIds(lambda: next(unique)).of(FIRST) == DeliveryIds(lambda: next(unique)).of(again)
+    assert DeliveryIds(lambda: next(unique)).of(FIRST, 0.0) == DeliveryIds(lambda: next(unique)).of(again, 900.0)
 
 
 def test_equal_messages_have_different_ids_also_when_the_packet_id_comes_again() -> None:
     unique = map(str, count())
     ids = DeliveryIds(lambda: next(unique))
     others = [FIRST, FIRST._replace(packet_id=6), FIRST._replace(received_at_ms=NOW + 9), FIRST._replace(qos=0)]
-    assert len({ids.of(each) for each in others}) == 4
-    assert ids.of(others[-1]) == ids.of(others[-1])
+    assert len({ids.of(each, 0.0) for each in others}) == 4
+    assert ids.of(others[-1], 0.0) == ids.of(others[-1], 0.0)
 
 
 def test_an_id_is_given_again_once_the_duplicate_window_is_over() -> None:
     ids = DeliveryIds(lambda: "unique")
-    first = ids.of(FIRST)
-    assert ids.of(FIRST._replace(received_at_ms=NOW + 129_000)) == f"{first}.unique"
-    for after in (300_000, 600_000):
-        ids.of(FIRST._replace(packet_id=9, received_at_ms=NOW + after))
-    assert ids.of(FIRST._replace(received_at_ms=NOW + 600_001)) == first
+    first = ids.of(FIRST, 0.0)
+    assert ids.of(FIRST._replace(generation=2), 129.0) == f"{first}.unique"
+    for after_s in (300.0, 600.0):
+        ids.of(FIRST._replace(packet_id=9, generation=int(after_s)), after_s)
+    assert ids.of(FIRST._replace(generation=3), 600.1) == first
+
+
+def test_a_new_delivery_is_compared_with_the_last_130_s_and_a_redelivery_with_all_that_is_remembered() -> None:
+    ids = RecentIds()
+    ids.add(["d"], 1_000.0)
+    assert ids.has_delivery("d", 1_129.9, duplicate=False)
+    assert not ids.has_delivery("d", 1_130.0, duplicate=False)
+    assert ids.has_delivery("d", 900_000.0, duplicate=True)
+    assert not ids.has_delivery("other", 1_000.0, duplicate=True)
+
+
+def test_ids_of_stored_messages_are_bounded_and_the_oldest_are_forgotten_first() -> None:
+    ids = RecentIds()
+    for batch in range(120):
+        ids.add([f"{batch}.{number}" for number in range(500)], float(batch))
+    remembered = [batch for batch in range(120) if f"{batch}.0" in ids and f"{batch}.499" in ids]
+    assert 40 <= len(remembered) <= 82
+    assert remembered == list(range(120 - len(remembered), 120))
 
 
 TOPIC = "kaiser/god/esp/ESP_1/sensor/34/data"

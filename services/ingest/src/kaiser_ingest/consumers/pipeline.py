@@ -82,6 +82,7 @@ class Pipeline:
             tracer=tracer,
             factory=factory,
             taps=taps or Taps(),
+            monotonic=time.monotonic,
         )
         self._batch_size = batch_size
         self._qos0_limit = qos0_limit

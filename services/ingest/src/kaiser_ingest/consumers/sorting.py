@@ -3,7 +3,6 @@
 Nothing waits here. The memory of what was stored lately is lost with the process; `remember` restores it.
 """
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -76,7 +75,10 @@ class Sorter:
         tracer: Tracer | None,
         factory: FactoryDialect | None,
         taps: Taps,
+        monotonic: Callable[[], float],
     ) -> None:
+        self._monotonic = monotonic
+        self._now_s = monotonic()
         self._taps = taps
         self._factory = factory
         self._observer = factory if factory is not None and factory.observes_devices else None
@@ -97,20 +99,22 @@ class Sorter:
     def remember(self, packs: Iterable[bytes], rejections: Iterable[bytes], of_factory: Iterable[str]) -> None:
         """Know the last packs and rejections that were stored, and the last deliveries on FACTORY: the broker may
         deliver some of these messages again."""
-        self._rejected_ids.add(rejected_deliveries(rejections))
-        self._factory_ids.add(of_factory)
+        now_s = self._monotonic()
+        self._rejected_ids.add(rejected_deliveries(rejections), now_s)
+        self._factory_ids.add(of_factory, now_s)
         for reading in stored_readings(packs):
-            self._stored_ids.add([reading_id(reading)])
+            self._stored_ids.add([reading_id(reading)], now_s)
             if reading.clock != "device":
                 self._server_times.note(reading)
 
     def stored(self, batch: Batch) -> None:
         """Know that a batch is stored."""
-        self._stored_ids.add(batch.sensors)
-        self._stored_ids.add(batch.devices)
-        self._stored_ids.add(batch.topics)
-        self._factory_ids.add(batch.factory)
-        self._rejected_ids.add(batch.rejected)
+        now_s = self._monotonic()
+        self._stored_ids.add(batch.sensors, now_s)
+        self._stored_ids.add(batch.devices, now_s)
+        self._stored_ids.add(batch.topics, now_s)
+        self._factory_ids.add(batch.factory, now_s)
+        self._rejected_ids.add(batch.rejected, now_s)
         self._unknown_alerts.published(batch.unknown_alerts)
 
     def left(self) -> None:
@@ -120,6 +124,7 @@ class Sorter:
 
     def prepare(self, messages: Sequence[Incoming]) -> Batch:
         """Accept, reject or ignore each message; the batch to be stored, in their order."""
+        self._now_s = self._monotonic()
         batch = Batch(comes_again=any(message.qos for message in messages))
         for message in messages:
             if self._factory is not None and self._factory.takes(message.topic):
@@ -149,7 +154,7 @@ class Sorter:
     def _observe(self, observer: FactoryDialect, message: Incoming, word: str, batch: Batch) -> None:
         """Keep a message of a device as it came, in addition to the message made from it."""
         kept = observer.keep(message, decoded(message.topic), word, self._id(message, 0))
-        if kept is not None and kept.msg_id not in self._stored_ids:
+        if kept is not None and not self._has(self._stored_ids, kept, message):
             batch.topics.setdefault(kept.msg_id, kept)
 
     def _show(self, message: Incoming, topic: str, verdict: Fate) -> None:
@@ -200,14 +205,14 @@ class Sorter:
             (taken.as_it_came, batch.topics, self._stored_ids),
             (taken.rejected, batch.rejected, self._rejected_ids),
         ):
-            if outgoing is not None and outgoing.msg_id not in ids:
+            if outgoing is not None and not self._has(ids, outgoing, message):
                 part.setdefault(outgoing.msg_id, outgoing)
         for reading in taken.readings:
             if reading.esp_id in self._registered:
                 unique = self._server_times.of(reading)
                 accepted = Accepted(Kind.SENSOR_DATA, unique.kaiser_id, unique.esp_id, unique.gpio, unique)
                 outgoing = to_outgoing(accepted, self._id(message, 0), self._shards)
-                if outgoing.msg_id not in self._stored_ids:
+                if not self._has(self._stored_ids, outgoing, message, unique):
                     batch.sensors.setdefault(outgoing.msg_id, outgoing)
                 batch.heard[reading.kaiser_id, reading.esp_id] = message.received_at_ms
         if taken.code is not None:
@@ -230,7 +235,7 @@ class Sorter:
             outgoing, part = to_outgoing(accepted, self._id(message, index)), batch.devices
         if self._tracer is not None:
             outgoing = self._traced(self._tracer, outgoing, message, batch)
-        if outgoing.msg_id not in self._stored_ids:
+        if not self._has(self._stored_ids, outgoing, message, content):
             part.setdefault(outgoing.msg_id, outgoing)
         if accepted.odd:
             batch.odd.extend((kind.value, name) for name in accepted.odd)
@@ -244,7 +249,7 @@ class Sorter:
         """Keep a bad message with its reason; that an alert was among them is an event."""
         identity = self._id(message, index)
         outgoing = to_rejected(rejection, topic, message.received_at_ms, identity)
-        if outgoing.msg_id not in self._rejected_ids:
+        if not self._has(self._rejected_ids, outgoing, message):
             batch.rejected[outgoing.msg_id] = outgoing
         batch.codes.append(rejection.code)
         if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id is not None and is_esp_id(rejection.esp_id):
@@ -255,7 +260,7 @@ class Sorter:
                 event_of = unreadable_alert if known else unknown_alert
                 event = event_of(rejection, topic, received_at, identity)
                 batch.events[event.msg_id] = event
-        self._log.add(rejection, topic, time.monotonic())
+        self._log.add(rejection, topic, self._now_s)
 
     def _traced(self, tracer: Tracer, outgoing: Outgoing, message: Incoming, batch: Batch) -> Outgoing:
         """The same message, of some with a trace that begins at its receipt."""
@@ -265,8 +270,14 @@ class Sorter:
         batch.spans.append(span)
         return outgoing._replace(traceparent=traceparent_of(span))
 
+    def _has(self, ids: RecentIds, outgoing: Outgoing, message: Incoming, content: object = None) -> bool:
+        """Whether this is stored. A reading with the device's clock is the same fact however late it is repeated."""
+        if type(content) is Reading and content.clock == "device":
+            return outgoing.msg_id in ids
+        return ids.has_delivery(outgoing.msg_id, self._now_s, duplicate=message.duplicate)
+
     def _id(self, message: Incoming, index: int) -> str:
-        identity = self._delivery_ids.of(message)
+        identity = self._delivery_ids.of(message, self._now_s)
         return identity if index == 0 else f"{identity}.{index}"
 
 

@@ -6,29 +6,40 @@ from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import content_id
 
 _REMEMBERED_IDS = 20_000
-"""Half the ids remembered as stored, at most: about 2 MB."""
+"""Half the ids remembered as stored, at most: about 3 MB."""
 _BITMAP_BYTES = 2 * 1024 * 1024
-_GIVEN_FOR_MS = 130_000
+_GIVEN_FOR_S = 130.0
 """Longer than the duplicate window of the streams (2 min)."""
 
 
 class RecentIds:
-    """Ids of recently stored readings. JetStream does not know the readings of a pack by id, so duplicates are removed
-    here. A reading that was forgotten here is published again: still one row, but one more event.
+    """Ids of messages and readings stored recently. JetStream does not know the readings of a pack by id, so duplicates
+    are removed here. A reading that was forgotten here is published again: still one row, but one more event.
+
+    Times are monotonic seconds.
     """
 
     def __init__(self) -> None:
-        self._new: set[str] = set()
-        self._old: set[str] = set()
+        self._new: dict[str, float] = {}
+        self._old: dict[str, float] = {}
 
     def __contains__(self, msg_id: str) -> bool:
         return msg_id in self._new or msg_id in self._old
 
-    def add(self, ids: Iterable[str]) -> None:
+    def add(self, ids: Iterable[str], now_s: float) -> None:
         """Remember these; the older half of all is forgotten when there are too many."""
-        self._new.update(ids)
+        self._new.update(dict.fromkeys(ids, now_s))
         if len(self._new) > _REMEMBERED_IDS:
-            self._old, self._new = self._new, set()
+            self._old, self._new = self._new, {}
+
+    def has_delivery(self, msg_id: str, now_s: float, *, duplicate: bool) -> bool:
+        """Whether the delivery with this id is stored. `duplicate` is its DUP flag.
+
+        A broker gives packet ids out again. A delivery with the flag repeats the stored one, however old that is; one
+        without it is a new message with an equal packet id and content once 130 s have passed.
+        """
+        stored_s = self._new.get(msg_id, self._old.get(msg_id))
+        return stored_s is not None and (duplicate or now_s - stored_s < _GIVEN_FOR_S)
 
 
 class DeliveryIds:
@@ -43,29 +54,29 @@ class DeliveryIds:
         self._unique = unique
         self._given = bytearray(_BITMAP_BYTES)
         self._given_before = bytearray(_BITMAP_BYTES)
-        self._since_ms = 0
+        self._since_s = -_GIVEN_FOR_S
         self._last: tuple[Incoming | None, str] = (None, "")
 
-    def of(self, message: Incoming) -> str:
-        """The id of this delivery; asked again for the message at hand it is the same."""
+    def of(self, message: Incoming, now_s: float) -> str:
+        """The id of this delivery; asked again for the message at hand it is the same. `now_s` is monotonic."""
         if message is not self._last[0]:
-            self._last = (message, self._new(message))
+            self._last = (message, self._new(message, now_s))
         return self._last[1]
 
-    def _new(self, message: Incoming) -> str:
+    def _new(self, message: Incoming, now_s: float) -> str:
         if message.qos == 0:
             return self._unique()
         content = content_id(message.topic, message.payload)
         identity = f"{message.packet_id:x}.{content}"
-        if not message.duplicate and self._was_given(int(content[:12], 16) + message.packet_id, message.received_at_ms):
+        if not message.duplicate and self._was_given(int(content[:12], 16) + message.packet_id, now_s):
             return f"{identity}.{self._unique()}"
         return identity
 
-    def _was_given(self, number: int, now_ms: int) -> bool:
+    def _was_given(self, number: int, now_s: float) -> bool:
         """Whether this was asked for the same number within the last two minutes."""
-        if now_ms - self._since_ms >= _GIVEN_FOR_MS:
+        if now_s - self._since_s >= _GIVEN_FOR_S:
             self._given_before, self._given = self._given, bytearray(_BITMAP_BYTES)
-            self._since_ms = now_ms
+            self._since_s = now_s
         byte, bit = number // 8 % _BITMAP_BYTES, 1 << number % 8
         was_given = bool((self._given[byte] | self._given_before[byte]) & bit)
         self._given[byte] |= bit
