@@ -74,7 +74,10 @@ replay: install ## replay a recording as a test, which fails where its end diffe
 doctor: install ## look at the running parts and say what would lose data or fail later, each with its fix
 	@$(BIN)/kaiser-doctor
 
-IN_LINES = -n $(TEST_JOBS) --maxprocesses 6 --dist loadfile --no-loadscope-reorder
+# Where pytest notes what failed, for `make test-again`: runs beside each other need one each (CACHE=.pytest_cache/NAME).
+CACHE ?= .pytest_cache
+NOTING = -o cache_dir=$(CACHE)
+IN_LINES = $(NOTING) -n $(TEST_JOBS) --maxprocesses 6 --dist loadfile --no-loadscope-reorder
 
 test: install ## unit and integration tests on private servers, without a browser: make test ARGS="-k ingest"
 	@$(BIN)/python -m pytest $(IN_LINES) -m "not faults and not speed and not browser" $(ARGS)
@@ -83,7 +86,7 @@ test-browser: install ## the tests that look at pages in Chromium, on private se
 	@$(BIN)/python -m pytest $(IN_LINES) -m "browser and not speed" $(if $(findstring tests/,$(ARGS)),,tests/integration) $(ARGS)
 
 test-again: install ## run once more, one after the other, what failed in the last run (at most ten tests)
-	@$(BIN)/python tests/again.py $(ARGS)
+	@$(BIN)/python tests/again.py $(CACHE) $(ARGS)
 
 test-clocks: install ## the tests without servers that tell the time, at midnight, on 29 February, …: make test-clocks CLOCK="--clock leap-day"
 	@$(BIN)/python tests/clocks.py $(CLOCK) -- $(ARGS)
@@ -101,7 +104,7 @@ speed: install ## the tests that assert seconds or CPU time, one after the other
 	@KAISER_TEST_FORK=0 $(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)
 
 faults: install ## kill, freeze, fill and cut off everything under load; verdicts in .faults: make faults FAULTS=short
-	@KAISER_TEST_FORK=$(if $(filter full,$(FAULTS)),0,1) FAULTS=$(FAULTS) $(BIN)/python -m pytest $(if $(filter full,$(FAULTS)),-m faults -s,-n 2 --dist loadfile tests/faults) $(ARGS)
+	@KAISER_TEST_FORK=$(if $(filter full,$(FAULTS)),0,1) FAULTS=$(FAULTS) $(BIN)/python -m pytest $(NOTING) $(if $(filter full,$(FAULTS)),-m faults -s,-n 2 --dist loadfile tests/faults) $(ARGS)
 	$(if $(filter full,$(FAULTS)),@$(MAKE) --no-print-directory test-long ARGS=)
 
 faults-results: install ## one file of the verdicts in .faults, into bench/faults.json

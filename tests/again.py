@@ -1,5 +1,7 @@
 """Runs what failed in the last run once more, one test after the other: `make test-again`, as CI does.
 
+The first argument is the folder of pytest's cache in which that run noted what failed; the others go to pytest.
+
 A test that fails beside others on a busy machine and passes here is named at the end: it has a fault of its own, which
 waits to be mended, but it does not say that the product is broken. More than ten are no accident; then nothing is run.
 """
@@ -15,11 +17,13 @@ MOST = 10
 
 def main() -> int:
     """0: each test passed now. Else 1."""
-    failed = last_failed(ROOT / ".pytest_cache")
+    cache, *arguments = sys.argv[1:]
+    failed = last_failed(ROOT / cache)
     if not failed or len(failed) > MOST:
         print(f"{len(failed)} tests failed in the last run; from 1 to {MOST} are run again", file=sys.stderr)
         return 1
-    done = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *sys.argv[1:], *failed], cwd=ROOT, check=False)
+    command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}", "-n", "0", *arguments, *failed]
+    done = subprocess.run(command, cwd=ROOT, check=False)
     if done.returncode != 0:
         return 1
     print("failed beside others and passed alone:", *failed, sep="\n  ")

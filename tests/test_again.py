@@ -1,4 +1,4 @@
-"""A second run of what failed: alone, and only where it is little."""
+"""A second run of what failed: alone, and only where it is little. CI asks for it after runs beside each other."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ import pytest
 
 from tests import again
 
+CACHE = ".pytest_cache/one"
 SOMETIMES = """
 from pathlib import Path
 
@@ -27,14 +28,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "passed").write_text("")
     monkeypatch.setattr(again, "ROOT", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["again.py", "-p", "xdist.plugin"])
+    monkeypatch.setattr(sys, "argv", ["again.py", CACHE, "-p", "xdist.plugin"])
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # half of the time
     return tmp_path
 
 
-def run(project: Path, source: str) -> None:
+def run(project: Path, source: str, cache: str = CACHE) -> None:
     (project / "test_it.py").write_text(source)
-    command = [sys.executable, "-m", "pytest", "-q", "test_it.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={cache}", "test_it.py"]
     subprocess.run(command, cwd=project, check=False, capture_output=True, timeout=60)
 
 
@@ -50,6 +51,12 @@ def test_what_fails_twice_is_red(project):
     assert again.main() == 1
 
 
+def test_a_run_with_a_cache_of_its_own_changes_nothing_in_what_another_noted(project):
+    run(project, SOMETIMES)
+    run(project, "def test_passes(): assert False\ndef test_fails_the_first_time(): pass\n", cache=".pytest_cache")
+    assert again.last_failed(project / CACHE) == ["test_it.py::test_fails_the_first_time"]
+
+
 @pytest.mark.parametrize(("failing", "said"), [(0, "0 tests failed"), (11, "11 tests failed")])
 def test_nothing_runs_again_where_none_or_many_failed(project, capfd, failing, said):
     run(project, "".join(f"def test_{number}(): assert {failing == 0}\n" for number in range(failing or 1)))
@@ -57,16 +64,81 @@ def test_nothing_runs_again_where_none_or_many_failed(project, capfd, failing, s
     assert said in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("command", "ended", "status"), [("true", "passed", 0), ("false", "FAILED", 1)])
-def test_ci_says_on_a_line_of_its_own_how_the_first_run_ended(command: str, ended: str, status: int):
-    """The output says whether the first run was green, or only the second one."""
+def ci(folder: Path, *failing: str, containers: bool = True) -> subprocess.CompletedProcess[str]:
+    """The part of .ci/run from the first runs to its end, with a `make` that prints how it was called.
+
+    failing: the targets of `make` that fail, `test-again` with the cache behind it.
+    """
     script = (Path(__file__).parents[1] / ".ci/run").read_text()
-    begin = script.index("first_run() {")
-    function = script[begin : script.index("\n}\n", begin) + 3]
-    done = subprocess.run(
-        ["bash", "-c", f"{function}first_run {command} x"], check=False, capture_output=True, text=True, timeout=60
+    stand_ins = f"""
+        set -euo pipefail
+        logs={folder}
+        KAISER_TEST_REQUIRE=mosquitto
+        container_ground() {{ {str(containers).lower()}; }}
+        make() {{
+            local called="$1${{CACHE:+ in $CACHE}}"
+            echo "make $called"
+            [[ "{"".join(f"<{each}>" for each in failing)}" != *"<$called>"* ]]
+        }}
+        {{ make test-clocks; }} > {folder}/test-clocks.log 2>&1 &
+        clocks=$!
+    """
+    body = script[script.index("first_run() {") :]
+    return subprocess.run(
+        ["bash", "-c", stand_ins + body],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
-    assert (done.stdout, done.returncode) == (f"first run of {command} x: {ended}\n", status)
-    repeated = [line for line in script.splitlines() if line.endswith("make test-again")]
-    assert len(repeated) == 3
-    assert all(line.startswith("first_run make ") for line in repeated)
+
+
+def test_ci_prints_each_first_run_with_its_end_and_the_containers_last(tmp_path: Path):
+    """The output says whether the first run was green, or only the second one."""
+    done = ci(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "make test",
+        "first run of make test: passed",
+        "make test-clocks",
+        "make test-browser in .pytest_cache/browser",
+        "first run of make test-browser: passed",
+        "make faults in .pytest_cache/faults",
+        "first run of make faults FAULTS=short: passed",
+        "make test-compose",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("failing", "named", "cache"),
+    [
+        ("test", "make test", ".pytest_cache"),
+        ("test-browser in .pytest_cache/browser", "make test-browser", ".pytest_cache/browser"),
+        ("faults in .pytest_cache/faults", "make faults FAULTS=short", ".pytest_cache/faults"),
+    ],
+)
+def test_ci_runs_again_what_failed_beside_others_and_is_red_if_it_fails_alone(
+    tmp_path: Path, failing: str, named: str, cache: str
+):
+    done = ci(tmp_path, failing)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert f"first run of {named}: FAILED" in lines
+    assert lines[-2:] == [f"make test-again in {cache}", "make test-compose"]
+    assert ci(tmp_path, failing, f"test-again in {cache}").returncode != 0
+
+
+@pytest.mark.parametrize("failing", ["test-clocks", "test-compose"])
+def test_ci_is_red_without_a_second_run_when_clocks_or_containers_fail(tmp_path: Path, failing: str):
+    done = ci(tmp_path, failing)
+    assert done.returncode != 0
+    assert "test-again" not in done.stdout
+
+
+def test_ci_says_that_there_is_no_docker_engine_before_the_last_summary(tmp_path: Path):
+    done = ci(tmp_path, containers=False)
+    assert done.returncode == 0
+    assert "no Docker engine could be set up here" in done.stdout
+    assert "test-compose" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "first run of make faults FAULTS=short: passed"
