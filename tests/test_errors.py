@@ -95,3 +95,11 @@ def test_openapi_names_a_code_under_each_of_its_statuses(row):
         assert f"- {row.code.value}: {row.meaning}" in text
         assert HTTPStatus(status).phrase
     assert set(described["paths"]["/"]["get"]["responses"]) >= {*RESPONSES, "401", "422", "503"}
+
+
+def test_no_other_code_says_that_something_does_not_exist():
+    of_devices = {Code.ESP_DEVICE_NOT_FOUND, Code.INVALID_GPIO, Code.INVALID_SENSOR_TYPE}
+    """A device, machine, order or workpiece; a sensor or actuator of a gpio; a configured sensor."""
+    no_such_request = Code.PROCESSING_FAILED
+    used = {code for _, status, code in answered() if status == HTTPStatus.NOT_FOUND}
+    assert used == of_devices | {no_such_request, Code.NOT_FOUND}

@@ -658,7 +658,7 @@ async def test_a_stop_of_everything_goes_to_all_by_broadcast_and_a_narrower_one_
     assert (await life.emergencies("ESP_B"))[-1] == "emergency_stop"
     assert (await life.send("ON")).state == "queued"
     assert await refusal(life.send("ON", esp_id="ESP_B")) == (423, 5411)
-    assert await refusal(life.emergency.clear(ClearEmergency(all=True), ADA)) == (404, 5207)
+    assert await refusal(life.emergency.clear(ClearEmergency(all=True), ADA)) == (404, 5415)
 
 
 async def test_a_stop_of_everything_is_the_broadcast_each_own_emergency_and_off_to_what_is_on(life):
@@ -875,7 +875,7 @@ async def test_a_device_that_stopped_by_itself_is_sent_a_clear_once_it_takes_one
 async def test_a_device_that_reports_an_emergency_can_be_cleared_though_its_alert_was_lost(life):
     await life.pump()
     await life.say(life.status(False, emergency="normal"))
-    assert await refusal(life.clear_at_once("ESP_A", 5)) == (404, 5207)
+    assert await refusal(life.clear_at_once("ESP_A", 5)) == (404, 5415)
     await life.say(life.status(False, emergency="active"))
     await life.clear_at_once("ESP_A", 5)
     life.wait(5)
@@ -1268,7 +1268,7 @@ async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_s
 
 async def test_one_request_clears_the_stops_of_all_devices_that_did_not_confirm(life):
     unconfirmed = ClearEmergency(all=True, unconfirmed=True)
-    assert await refusal(life.emergency.clear(unconfirmed, ADA)) == (404, 5207)
+    assert await refusal(life.emergency.clear(unconfirmed, ADA)) == (404, 5415)
     for esp_id in ("ESP_A", "ESP_B"):
         await life.pump(esp_id=esp_id)
         await life.emergency.stop(EmergencyStop(esp_id=esp_id, reason="leak"), ADA)

@@ -79,7 +79,7 @@ async def test_a_zone_is_added_renamed_and_removed_and_the_audit_has_each_change
     listed = await ask("zones", Nothing(), ZonesPage)
     assert [one.zone_id for one in listed.items] == ["east", "a"]
     await ask("delete_zone", ZoneKey(zone_id="east"), Nothing)
-    assert await refused(ask, "read_zone", ZoneKey(zone_id="east")) == (404, 5207)
+    assert await refused(ask, "read_zone", ZoneKey(zone_id="east")) == (404, 5415)
     log = (await ask("audit", AuditQuery(target="east"), AuditPage)).items
     assert [entry.action for entry in log] == ["delete_zone", "patch_zone", "patch_zone", "create_zone"]
     assert (log[1].before["description"], log[1].after["name"]) == ("by the river", "Haus")

@@ -410,7 +410,7 @@ async def test_what_may_not_be_is_refused(start: Any, world: Any, exit_: Any) ->
     start()
     recording = await imported(world)
     for fields, status, code, field in (
-        ({"recording": "0" * 16}, 404, 5207, "recording"),
+        ({"recording": "0" * 16}, 404, 5415, "recording"),
         ({"filter": ["ccu/*"]}, 422, 5207, "filter"),
         ({"armed": "live"}, 422, 5207, "armed"),
         ({"expect": {"modules": 1}}, 422, 5206, "expect"),

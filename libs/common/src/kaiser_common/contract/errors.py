@@ -53,6 +53,7 @@ class Code(IntEnum):
     INTERLOCKED = 5412
     ACTUATOR_INACTIVE = 5413
     STATE_CHANGED = 5414
+    NOT_FOUND = 5415
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ ERRORS: tuple[CodeRow, ...] = (
     CodeRow(
         Code.CONFIG_PAYLOAD_INVALID,
         "The message or configuration is empty, malformed or too large for the device, or the rule would trigger itself"
-        " (422) or is unknown (404).",
-        (404, 422),
+        " (422).",
+        (422,),
         rejects=True,
     ),
     CodeRow(Code.CONFIG_PUBLISH_FAILED, "A configuration could not be published."),
@@ -99,8 +100,8 @@ ERRORS: tuple[CodeRow, ...] = (
     CodeRow(Code.RETRY_EXHAUSTED, "The MQTT broker refused a message each time.", said=True),
     CodeRow(
         Code.BROKER_UNAVAILABLE,
-        "The MQTT broker, or the one of another profile, does not answer (502, 503); there is no such profile (404).",
-        (404, 502, 503),
+        "The MQTT broker, or the one of another profile, does not answer.",
+        (502, 503),
         said=True,
     ),
     CodeRow(Code.AUTHENTICATION_FAILED, "The MQTT broker refused Kaiser's user or password.", said=True),
@@ -128,9 +129,8 @@ ERRORS: tuple[CodeRow, ...] = (
     CodeRow(Code.FIELD_TYPE_MISMATCH, "A field has another type, or is not one of the fields.", (422,), rejects=True),
     CodeRow(
         Code.VALUE_OUT_OF_RANGE,
-        "A value is out of its range (422), a maximum number or size is exceeded (409, 413), or the value names"
-        " something that does not exist (404).",
-        (404, 409, 413, 422),
+        "A value is out of its range (422), or a maximum number or size is exceeded (409, 413).",
+        (409, 413, 422),
         rejects=True,
     ),
     CodeRow(
@@ -152,12 +152,7 @@ ERRORS: tuple[CodeRow, ...] = (
         (422,),
         rejects=True,
     ),
-    CodeRow(
-        Code.UNKNOWN_TOPIC,
-        "No message has such a topic (422); there is no rejected message of that number (404).",
-        (404, 422),
-        rejects=True,
-    ),
+    CodeRow(Code.UNKNOWN_TOPIC, "No message has such a topic.", (422,), rejects=True),
     CodeRow(Code.QUERY_FAILED, "A query failed."),
     CodeRow(Code.CONNECTION_FAILED, "The database does not answer, or accepts no changes now.", (503,)),
     CodeRow(Code.INTEGRITY_ERROR, "The database refused the row.", (422,), rejects=True),
@@ -186,7 +181,7 @@ ERRORS: tuple[CodeRow, ...] = (
     CodeRow(Code.CIRCUIT_OPEN, "The MQTT broker failed several times: Kaiser pauses before it tries again.", said=True),
     CodeRow(
         Code.PROCESSING_FAILED,
-        "A bug (500): see the log. Also what has no code of its own: no such route or user (404, 405), a request"
+        "A bug (500): see the log. Also what has no code of its own: no such route (404, 405), a request"
         " that is cut short (400), too large (413) or not possible now (409), an answer of another version (502).",
         (400, 404, 405, 409, 413, 422, 500, 502),
         rejects=True,
@@ -207,6 +202,12 @@ ERRORS: tuple[CodeRow, ...] = (
         "Another request came first, one is still open, or something still uses it (409; 412 if If-Match names another"
         " version): read the state again, then decide.",
         (409, 412),
+    ),
+    CodeRow(
+        Code.NOT_FOUND,
+        "There is no zone, rule, alarm, command, recording, user or the like of that id. Devices, sensors and actuators"
+        " have codes of their own: 5001, 5203 and 5202.",
+        (404,),
     ),
 )
 """Every code, once."""

@@ -83,7 +83,7 @@ class CommandApi:
         async with self._pool.reading() as connection:
             command = await command_records.by_id(connection, request.command_id)
         if command is None:
-            raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no command {request.command_id}", "command_id")
+            raise RpcError(404, Code.NOT_FOUND, f"no command {request.command_id}", "command_id")
         return to_status(command)
 
     async def failed(self, request: Nothing, caller: Caller) -> FailedCommands:

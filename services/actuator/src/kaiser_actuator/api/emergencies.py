@@ -175,7 +175,7 @@ class EmergencyApi:
         except Covered as covered:
             raise _nothing_to_clear(EVERYTHING, covered.wider) from covered
         except NotInForce as error:
-            raise RpcError(404, Code.VALUE_OUT_OF_RANGE, "each device has confirmed its last clear") from error
+            raise RpcError(404, Code.NOT_FOUND, "each device has confirmed its last clear") from error
         await self._ledger.note_clears_asked([held.stop for held, _ in begun], clearing.by, clearing.reason)
         overtaken: list[Emergency | None] = []
 
@@ -273,6 +273,6 @@ def _newer(since: Emergency | None) -> RpcError:
 
 def _nothing_to_clear(key: str, wider: Emergency | None) -> RpcError:
     if wider is None:
-        return RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no stop of {key} is in force")
+        return RpcError(404, Code.NOT_FOUND, f"no stop of {key} is in force")
     what = key_of(wider.esp_id, wider.gpio)
     return RpcError(409, Code.STATE_CHANGED, f"the stop in force is a stop of {what}: clear that one")

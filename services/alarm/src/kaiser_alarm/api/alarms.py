@@ -129,5 +129,5 @@ class AlarmApi:
 
 def _found(alarm: FoundT | None, alarm_id: str) -> FoundT:
     if alarm is None:
-        raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no alarm {alarm_id}", "alarm_id")
+        raise RpcError(404, Code.NOT_FOUND, f"no alarm {alarm_id}", "alarm_id")
     return alarm

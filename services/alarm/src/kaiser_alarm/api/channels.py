@@ -158,4 +158,4 @@ def _found(channel: Channel | None, what: str) -> Channel:
 
 
 def _missing(what: str) -> RpcError:
-    return RpcError(404, Code.VALUE_OUT_OF_RANGE, f"there is no {what}")
+    return RpcError(404, Code.NOT_FOUND, f"there is no {what}")

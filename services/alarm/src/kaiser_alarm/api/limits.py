@@ -107,5 +107,5 @@ class LimitsApi:
 
 def _found(found: SensorLimits | None, key: LimitsKey) -> SensorLimits:
     if found is None:
-        raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no limits are set for {sensor_of(key).source}", "sensor_type")
+        raise RpcError(404, Code.NOT_FOUND, f"no limits are set for {sensor_of(key).source}", "sensor_type")
     return found

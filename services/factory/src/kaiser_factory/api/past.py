@@ -102,7 +102,7 @@ class PastApi:
             found = await reading.picture(connection, self._env(), request.quality_id)
         if found is None:
             text = f"there is no picture of check {request.quality_id}: those of the last 200 are kept"
-            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, text, "quality_id")
+            raise RpcError(404, Code.NOT_FOUND, text, "quality_id")
         return QualityPicture(mime=found[0], data_base64=base64.b64encode(found[1]).decode())
 
     async def figures(self, query: WindowQuery, _: Caller) -> FactoryFigures:

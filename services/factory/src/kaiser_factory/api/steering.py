@@ -134,7 +134,7 @@ class SteeringApi:
         async with self._pool.reading() as connection:
             found = await store.read(connection, request.command_id)
         if found is None:
-            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no command {request.command_id}", "command_id")
+            raise RpcError(404, Code.NOT_FOUND, f"there is no command {request.command_id}", "command_id")
         return entry_of(found)
 
     def _environment(self) -> FactoryEnvironment:

@@ -30,7 +30,7 @@ class ZonesApi:
             return ZonesPage(items=await zones.every(connection, MOST_ZONES))
 
     async def read(self, request: ZoneKey, caller: Caller) -> Zone:
-        """One zone. 404 (5207) when it is not there."""
+        """One zone. 404 (5415) when it is not there."""
         async with self._pool.reading() as connection:
             return _found(await zones.read(connection, request.zone_id), request.zone_id)
 
@@ -46,7 +46,7 @@ class ZonesApi:
         return zone
 
     async def patch(self, request: PatchZone, caller: Caller) -> Zone:
-        """Change settings of a zone. 404 (5207) when it is not there, 412 (5414) when it has another version."""
+        """Change settings of a zone. 404 (5415) when it is not there, 412 (5414) when it has another version."""
         async with self._pool.connection() as connection:
             before = _found(await zones.locked(connection, request.zone_id), request.zone_id)
             check_version(request.expected, before.version, f"zone {before.zone_id}")
@@ -70,5 +70,5 @@ class ZonesApi:
 
 def _found(zone: Zone | None, zone_id: str) -> Zone:
     if zone is None:
-        raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"there is no zone {zone_id}", "zone_id")
+        raise RpcError(404, Code.NOT_FOUND, f"there is no zone {zone_id}", "zone_id")
     return zone

@@ -49,7 +49,7 @@ class ProfilesApi:
     async def switch(self, request: SwitchProfile, caller: Caller) -> MqttProfiles:
         """Answers once the new broker is up; 502 with the reason if it is not within 30 s."""
         if request.profile not in self._session.profiles:
-            raise RpcError(404, Code.BROKER_UNAVAILABLE, f"no MQTT profile {request.profile!r}", "profile")
+            raise RpcError(404, Code.NOT_FOUND, f"no MQTT profile {request.profile!r}", "profile")
         self._check_arm(request)
         log.info("profile_switch_requested", profile=request.profile, user=caller.user, arm=request.arm is not None)
         try:

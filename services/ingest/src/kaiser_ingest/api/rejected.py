@@ -155,12 +155,12 @@ class RejectedMessages:
         try:
             stored = await self._bus.jetstream.get_msg(REJECTED.name, sequence)
         except NotFoundError as error:
-            raise RpcError(404, Code.UNKNOWN_TOPIC, f"no rejected message {seq}") from error
+            raise RpcError(404, Code.NOT_FOUND, f"no rejected message {seq}") from error
         except (NatsError, TimeoutError) as error:
             raise BusUnavailable(str(error) or type(error).__name__) from error
         lines = (stored.data or b"").split(b"\n")
         if number >= len(lines):
-            raise RpcError(404, Code.UNKNOWN_TOPIC, f"no rejected message {seq}")
+            raise RpcError(404, Code.NOT_FOUND, f"no rejected message {seq}")
         return lines[number]
 
     async def _read(self, subjects: list[str], low: int, high: int) -> tuple[deque[Delivery], bool]:

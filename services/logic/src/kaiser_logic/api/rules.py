@@ -233,4 +233,4 @@ def _found(rule: Rule | None, rule_id: str) -> Rule:
 
 
 def _missing(rule_id: str) -> RpcError:
-    return RpcError(404, Code.CONFIG_PAYLOAD_INVALID, f"no rule {rule_id}", "rule_id")
+    return RpcError(404, Code.NOT_FOUND, f"no rule {rule_id}", "rule_id")

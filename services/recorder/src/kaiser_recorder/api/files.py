@@ -101,9 +101,7 @@ class FilesApi:
         async with self._pool.connection() as connection:
             found = await recordings.details(connection, request.recording_id)
             if found is None:
-                raise RpcError(
-                    404, Code.VALUE_OUT_OF_RANGE, f"there is no recording {request.recording_id}", "recording_id"
-                )
+                raise RpcError(404, Code.NOT_FOUND, f"there is no recording {request.recording_id}", "recording_id")
             page = await recordings.messages_after(connection, request.recording_id, request.after)
         lines = [to_line(message, number) for number, message in page]
         if request.after == 0:
@@ -145,4 +143,4 @@ def _too_large() -> NoReturn:
 
 def _not_coming(import_id: str) -> NoReturn:
     text = f"there is no upload {import_id}: the recorder was restarted, or no part came for a minute; upload it again"
-    raise RpcError(404, Code.VALUE_OUT_OF_RANGE, text, "import_id")
+    raise RpcError(404, Code.NOT_FOUND, text, "import_id")

@@ -168,4 +168,4 @@ def _from_at(request: StartRecording) -> datetime | None:
 
 
 def _unknown(recording_id: str) -> NoReturn:
-    raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"there is no recording {recording_id}", "recording_id")
+    raise RpcError(404, Code.NOT_FOUND, f"there is no recording {recording_id}", "recording_id")

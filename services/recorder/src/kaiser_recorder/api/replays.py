@@ -99,7 +99,7 @@ class ReplaysApi:
         recording = await recordings.read(connection, request.recording)
         if recording is None:
             text = f"there is no recording {request.recording}"
-            raise RpcError(404, Code.VALUE_OUT_OF_RANGE, text, "recording")
+            raise RpcError(404, Code.NOT_FOUND, text, "recording")
         if recording.state != "ready":
             text = f"recording {request.recording} is {recording.state}: it is replayed once it is ready"
             raise RpcError(409, Code.DUPLICATE_ENTRY, text, "recording")
@@ -165,4 +165,4 @@ def _check_expectation(expect: dict[str, object]) -> None:
 
 
 def _unknown(replay_id: str) -> NoReturn:
-    raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"there is no replay {replay_id}", "replay_id")
+    raise RpcError(404, Code.NOT_FOUND, f"there is no replay {replay_id}", "replay_id")

@@ -63,7 +63,7 @@ class MeasureApi:
         async with self._pool.connection() as connection:
             asked = await measure_store.read(connection, request.request_id)
         if asked is None:
-            raise RpcError(404, Code.VALUE_OUT_OF_RANGE, "no measurement was requested with this id", "request_id")
+            raise RpcError(404, Code.NOT_FOUND, "no measurement was requested with this id", "request_id")
         return to_measurement(asked, self._now(), self._timeout)
 
 

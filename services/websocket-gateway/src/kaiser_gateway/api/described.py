@@ -13,10 +13,12 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
+from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.catalogue import EVENT_MODELS
+from kaiser_common.contract.errors import Code
 
 from kaiser_gateway.domain.asyncapi import document
 
@@ -72,7 +74,7 @@ def router(openapi: Callable[[], dict[str, Any]]) -> APIRouter:
     async def read_event_schema(kind: Annotated[str, Path(examples=["sensor_data"])]) -> SchemaAnswer:
         """The JSON Schema of the data of one event type."""
         if kind not in EVENT_MODELS:
-            raise HTTPException(404, f"no event type {kind!r}")
+            raise RpcError(404, Code.NOT_FOUND, f"no event type {kind!r}", "kind")
         return SchemaAnswer(_schema_of(kind))
 
     return routes

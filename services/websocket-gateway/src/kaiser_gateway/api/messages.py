@@ -191,7 +191,7 @@ async def _message(hub: TopicsHub, seq: int) -> TopicMessage:
     env = (await _index(hub)).environment.env
     found = await _of_nats(hub.buffers.message(env, seq))
     if found is None:
-        raise RpcError(404, Code.PROCESSING_FAILED, f"message {seq} of {env} is not kept", "seq")
+        raise RpcError(404, Code.NOT_FOUND, f"message {seq} of {env} is not kept", "seq")
     return found
 
 

@@ -133,7 +133,7 @@ def router(
             _require_own(identity)
         entry = LogEntry(caller.user, "end_session", session, _address(request))
         if not await sessions.end(session, None if is_admin else caller.user, entry):
-            raise HTTPException(404, "there is no such session")
+            raise RpcError(404, Code.NOT_FOUND, "there is no such session", "session")
         await standings.read()
 
     return routes

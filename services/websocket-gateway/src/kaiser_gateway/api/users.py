@@ -4,7 +4,8 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, HTTPException, Path, Query, Request
-from kaiser_common.bus.rpc import Caller
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
 from kaiser_common.contract.rpc import Role
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,7 +102,7 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
         if username == caller.user:
             raise HTTPException(409, "you cannot delete your own account")
         if not await users.delete(username, LogEntry(caller.user, "delete_user", username, _address(request))):
-            raise HTTPException(404, f"there is no user {username}")
+            raise RpcError(404, Code.NOT_FOUND, f"there is no user {username}", "username")
         await standings.read()
         log.info("user_deleted", user=username, by=caller.user)
 
