@@ -607,6 +607,7 @@ def test_a_rule_is_nested_turned_off_and_removed(
     condition = {"type": "sensor_threshold", "esp_id": esp_id, "gpio": 4, "operator": "between", "min": 10, "max": 20}
     action = {"type": "actuator_command", "esp_id": esp_id, "gpio": 25, "command": "ON", "duration_s": 60}
     with console_stack.sign_in() as rest:
+        rest.put(f"/api/v1/actuators/{esp_id}/25", json={"actuator_type": "pump"}).raise_for_status()
         body = {"name": name, "conditions": [condition], "actions": [action]}
         created = rest.post("/api/v1/logic/rules", json=body).json()
         made_rules.append(created["rule_id"])

@@ -268,6 +268,7 @@ def test_a_rule_that_names_what_is_not_there_or_is_not_clear_is_refused(
     for conditions, actions, code, field, words in [
         ([{**clear, "esp_id": f"{bed}X"}], [tell], 5001, "conditions.0.esp_id", f"did you mean {bed}?"),
         ([clear], [tell, pump], 5001, "actions.1.esp_id", f"{bed}X is not registered"),
+        ([clear], [tell, {**pump, "esp_id": bed}], 5202, "actions.1.gpio", "no actuator is set up on gpio"),
         (
             [inner],
             [tell],

@@ -187,6 +187,74 @@ async def test_a_misspelt_field_of_a_rule_is_refused_where_it_stands(gateway):
     assert answer.json()["detail"].endswith("opertor: there is no such field: did you mean operator?")
 
 
+DEVICE = {"kaiser_id": "god", "hardware_type": "ESP32", "state": "approved", "online": True, "created_at": 1}
+NO_ACTUATOR = {"status": 404, "code": 5202, "detail": "ESP_A has no actuator on gpio 4"}
+RULE_ID = "0a1b2c3d4e5f6071"
+
+
+@pytest.fixture
+async def owners_of_rules(module_bus):
+    """health, with every device; actuator, with gpio 25 set up and gpio 26 reported only; logic, with one disabled rule
+    that switches gpio 26 on. Yields the rules that logic is asked to store."""
+    client = await nats.connect(module_bus)
+    stored = []
+
+    async def answer(message) -> None:
+        asked, headers = json.loads(message.data), None
+        body = {**asked, **DEVICE}
+        if message.subject == "rpc.actuator.read":
+            known = asked["gpio"] in (25, 26)
+            body = {**asked, "registered": asked["gpio"] == 25} if known else NO_ACTUATOR
+            headers = None if known else {"Kaiser-Problem": "1"}
+        elif message.subject.startswith("rpc.logic."):
+            stored.extend([] if message.subject == "rpc.logic.read" else [asked])
+            body = {**a_rule(26, "ON"), "rule_id": RULE_ID, "enabled": False, "created_at": 1, "updated_at": 1}
+        await client.publish(message.reply, json.dumps(body).encode(), headers=headers)
+
+    for subject in ("rpc.health.read", "rpc.actuator.read", "rpc.logic.*"):
+        await client.subscribe(subject, cb=answer)
+    await client.flush()
+    yield stored
+    await client.close()
+
+
+def a_rule(gpio, command):
+    window = {"type": "time_window", "start": "06:00", "end": "20:00"}
+    action = {"type": "actuator_command", "esp_id": "ESP_A", "gpio": gpio, "command": command, "duration_s": 60}
+    return {"name": "water", "conditions": [window], "actions": [action]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_stored"),
+    [
+        (a_rule(25, "ON"), True),
+        (a_rule(26, "ON"), False),
+        (a_rule(4, "TOGGLE"), False),
+        (a_rule(4, "OFF"), True),
+        ({**a_rule(4, "ON"), "enabled": False}, True),
+    ],
+    ids=["set up", "only reported", "not there", "OFF, which it takes", "not in force"],
+)
+async def test_a_rule_in_force_commands_only_actuators_that_are_set_up(gateway, owners_of_rules, rule, is_stored):
+    async with gateway.http() as http:
+        answer = await http.post("/api/v1/logic/rules", json=rule)
+    assert len(owners_of_rules) == is_stored
+    if not is_stored:
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["field"]) == (422, 5202, "actions.0.gpio")
+
+
+async def test_a_rule_is_not_enabled_while_it_commands_an_actuator_that_is_not_set_up(gateway, owners_of_rules):
+    path = f"/api/v1/logic/rules/{RULE_ID}"
+    async with gateway.http() as http:
+        refused = await http.patch(path, json={"enabled": True})
+        assert (refused.status_code, refused.json()["code"]) == (422, 5202)
+        assert owners_of_rules == []
+        assert (await http.patch(path, json={"name": "later"})).status_code == 200
+        assert (await http.patch(path, json={"enabled": False})).status_code == 200
+    assert [asked["patch"] for asked in owners_of_rules] == [{"name": "later"}, {"enabled": False}]
+
+
 async def test_an_unknown_path_is_a_problem_too(gateway):
     async with gateway.http() as http:
         answer = await http.get("/api/v1/nothing")

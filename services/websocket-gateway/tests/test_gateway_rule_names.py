@@ -2,7 +2,7 @@
 
 import pytest
 from kaiser_common.contract.schemas.api.rules import RuleSettings
-from kaiser_gateway.domain.rule_names import KnownSensor, Named, ambiguous, named, unknown_device
+from kaiser_gateway.domain.rule_names import KnownSensor, Named, ambiguous, named, not_set_up, unknown_device
 
 HOT = {"type": "sensor", "esp_id": "ESP_A", "gpio": 4, "operator": ">", "value": 30}
 ALARM = {"type": "alarm", "kind": "device_offline", "esp_id": "ESP_B"}
@@ -59,6 +59,24 @@ def test_a_condition_that_several_sensors_fit_is_ambiguous(wanted, sensors, word
 
 def test_a_condition_about_no_sensor_is_never_ambiguous():
     assert ambiguous(Named("conditions.0", "ESP_A"), {"ESP_A": [KnownSensor(4, "a"), KnownSensor(4, "b")]}) is None
+
+
+def test_the_gpio_of_a_command_is_found_but_of_off_which_every_actuator_takes():
+    steps = {"type": "sequence", "actions": [TELL, {**PUMP, "command": "PWM", "value": 0.5, "gpio": 26}]}
+    rule = RuleSettings(name="r", conditions=[HOT], actions=[{**PUMP, "command": "OFF"}, PUMP, steps])
+    assert [(one.field, one.commanded) for one in named(rule)] == [
+        ("conditions.0", None),
+        ("actions.0", None),
+        ("actions.1", 25),
+        ("actions.2.actions.1", 26),
+    ]
+
+
+def test_an_actuator_that_is_not_set_up_is_told_with_the_remedy():
+    assert (
+        not_set_up("ESP_C", 25)
+        == "no actuator is set up on gpio 25 of ESP_C: set it up first, or disable the rule until then"
+    )
 
 
 def test_an_unknown_device_is_told_with_the_nearest_one():

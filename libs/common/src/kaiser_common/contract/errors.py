@@ -109,7 +109,8 @@ ERRORS: tuple[CodeRow, ...] = (
     CodeRow(Code.INVALID_ESP_ID, "The id of a device or machine is malformed.", (422,), rejects=True),
     CodeRow(
         Code.INVALID_GPIO,
-        "The gpio is malformed or out of range (422), or the device has no such sensor or actuator (404).",
+        "The gpio is malformed or out of range (422), or the device has no such sensor or actuator (404; 422 where a"
+        " rule commands it).",
         (404, 422),
         rejects=True,
     ),

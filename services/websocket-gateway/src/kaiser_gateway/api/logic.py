@@ -54,7 +54,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     @routes.post("/rules", status_code=201)
     async def create_rule(body: RuleSettings, caller: Caller = operator) -> Rule:
         """Add a rule, in force immediately. 422 names the rules with which it would form a loop, a device that is not
-        registered, or a gpio with several sensors."""
+        registered, a gpio with several sensors, or an actuator that is not set up."""
         await check_names(bus, caller, body)
         return await call(bus, "logic", "create", CreateRule(settings=body), Rule, caller=caller)
 
@@ -78,7 +78,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     ) -> Rule:
         """Change some settings of a rule; the others stay as they are, and a list is replaced as a whole. In force
         immediately; its running execution is ended. 422 as for a new one."""
-        if body.model_fields_set & {"conditions", "actions"}:
+        if body.model_fields_set & {"conditions", "actions", "enabled"}:
             known = await call(bus, "logic", "read", RuleId(rule_id=rule_id), Rule, caller=caller)
             given: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
             await check_names(bus, caller, known.model_copy(update=given))

@@ -1,15 +1,17 @@
-"""Refuses a rule that names a device that is not registered, or a gpio that several sensors share."""
+"""Refuses a rule that names a device that is not registered, a gpio that several sensors share, or an actuator that is
+not set up."""
 
 from collections.abc import Iterable
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorKey
 from kaiser_common.contract.schemas.api.devices import Device, DeviceId, DevicesPage, DevicesQuery
 from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_common.contract.schemas.api.sensors import LatestQuery, ReadingsPage
 
-from kaiser_gateway.domain.rule_names import KnownSensor, Named, ambiguous, named, unknown_device
+from kaiser_gateway.domain.rule_names import KnownSensor, Named, ambiguous, named, not_set_up, unknown_device
 
 _SHOWN = 1000
 _NOT_THERE = 404
@@ -17,12 +19,13 @@ _NOT_THERE = 404
 
 async def check_names(bus: Bus, caller: Caller, settings: RuleSettings) -> None:
     """RpcError 422 names the field and what is wrong with it. A rule that is off may name what is not there yet. The
-    registry or sensor away: their problem is raised, so no rule is stored unseen."""
+    registry, sensor or actuator away: their problem is raised, so no rule is stored unseen."""
     if not settings.enabled:
         return
     found = named(settings)
     await _check_devices(bus, caller, found)
     await _check_sensors(bus, caller, [one for one in found if one.sensor is not None])
+    await _check_actuators(bus, caller, found)
 
 
 async def _check_devices(bus: Bus, caller: Caller, found: Iterable[Named]) -> None:
@@ -55,3 +58,24 @@ async def _check_sensors(bus: Bus, caller: Caller, found: Iterable[Named]) -> No
         text = ambiguous(one, sensors)
         if text is not None:
             raise RpcError(422, Code.INVALID_SENSOR_TYPE, text, f"{one.field}.sensor_type")
+
+
+async def _check_actuators(bus: Bus, caller: Caller, found: Iterable[Named]) -> None:
+    known: set[tuple[str, int]] = set()
+    for one in found:
+        if one.commanded is None or (one.esp_id, one.commanded) in known:
+            continue
+        key = ActuatorKey(esp_id=one.esp_id, gpio=one.commanded)
+        if not await _is_set_up(bus, caller, key):
+            raise RpcError(422, Code.INVALID_GPIO, not_set_up(one.esp_id, one.commanded), f"{one.field}.gpio")
+        known.add((one.esp_id, one.commanded))
+
+
+async def _is_set_up(bus: Bus, caller: Caller, key: ActuatorKey) -> bool:
+    try:
+        actuator = await call(bus, "actuator", "read", key, Actuator, caller=caller)
+    except RpcError as error:
+        if error.problem.status != _NOT_THERE:
+            raise
+        return False
+    return actuator.registered

@@ -1,4 +1,4 @@
-"""The devices and sensors that a rule names, and whether they are there; pure."""
+"""The devices, sensors and actuators that a rule names, and whether they are there; pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,13 @@ from kaiser_common.contract.schemas.sensor import type_of
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A device that a rule names, and where: field such as `conditions.0`. sensor: of a condition about a sensor."""
+    """A device that a rule names, and where: field such as `conditions.0`. sensor: of a condition about a sensor.
+    commanded: the gpio of a command other than OFF, which an actuator takes only once it is set up."""
 
     field: str
     esp_id: str
     sensor: OfSensor | None = None
+    commanded: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,18 @@ def _in(action: Action, field: str) -> Iterator[Named]:
         for place, each in enumerate(action.actions):
             yield from _in(each, f"{field}.actions.{place}")
     elif isinstance(action, ActuatorAction):
-        yield Named(field, action.esp_id)
+        yield Named(field, action.esp_id, commanded=None if action.command == "OFF" else action.gpio)
 
 
 def unknown_device(esp_id: str, known: Sequence[str]) -> str:
     """The words for a device that is not registered, with the nearest of those that are."""
     near = get_close_matches(esp_id, known, n=1, cutoff=0.6)
     return f"{esp_id} is not registered" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def not_set_up(esp_id: str, gpio: int) -> str:
+    """The words for an actuator that no command but OFF would reach."""
+    return f"no actuator is set up on gpio {gpio} of {esp_id}: set it up first, or disable the rule until then"
 
 
 def ambiguous(one: Named, sensors: Mapping[str, Iterable[KnownSensor]]) -> str | None:
