@@ -1498,7 +1498,7 @@ async def test_an_alert_that_was_rejected_and_is_replayed_stops_nothing_now(life
     assert (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items == []
     assert (await life.send("ON")).state == "queued"
     [event] = await life.events("actuator_alert")
-    assert event["alert_type"] == "emergency_stop"
+    assert (event["alert_type"], event["replayed"]) == ("emergency_stop", True)
 
 
 async def test_a_status_that_was_rejected_and_is_replayed_does_not_say_that_a_pump_is_off_now(life):
@@ -1511,7 +1511,8 @@ async def test_a_status_that_was_rejected_and_is_replayed_does_not_say_that_a_pu
     [pump, _] = (await life.registry.list_actuators(ActuatorsQuery(), ADA)).items
     assert pump.state is True
     assert await refusal(life.send("ON", gpio=6)) == (409, 5412)
-    assert [event["state"] for event in await life.events("actuator_status")] == [True, False]
+    frames = [(event["state"], event.get("replayed")) for event in await life.events("actuator_status")]
+    assert frames == [(True, None), (False, True)]
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     urgent = [(lane, payload["command"]) for lane, payload in await life.outbox() if lane.startswith("urgent")]
     assert (f"urgent {TOPIC}5/command", "OFF") in urgent

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from kaiser_common.bus.pull import Delivery
-from kaiser_logic.domain.decode import readings_of
+from kaiser_logic.domain.decode import decode, readings_of
 from kaiser_logic.domain.readings import RuleInput
 
 
@@ -46,3 +46,11 @@ def test_a_broken_line_at_any_place_takes_no_other_with_it(place, broken):
 
 def test_an_empty_pack_has_no_reading():
     assert list(readings_of(pack(b""), every)) == []
+
+
+@pytest.mark.parametrize(("more", "value"), [({}, 1.0), ({"state": False}, 0.0), ({"replayed": True}, None)])
+def test_a_replayed_status_is_no_reading_of_an_actuator(more, value):
+    status = {"kaiser_id": "god", "esp_id": "ESP_A", "gpio": 25, "actuator_type": "pump", "state": True, "value": 1.0}
+    body = json.dumps({**status, "ts": 1_795_000_000_000, **more}).encode()
+    found = decode(Delivery("event.actuator_status.ESP_A", pack(b"").reply, body, None))
+    assert (None if found is None else found.value) == value

@@ -184,6 +184,10 @@ def test_the_state_of_an_actuator_is_a_word(state: bool, value: float, text: str
     assert (data["state"], data["timestamp"], data["device_id"]) == (text, 12, "ESP_1")
 
 
+def test_a_replayed_status_is_no_state_of_now():
+    assert told("actuator_status", {"gpio": 25, "state": True, "value": 1.0, "replayed": True}) == []
+
+
 def test_a_reading_names_its_device_and_its_address():
     (rom,) = told("sensor_data", {"gpio": 4, "address": "28FF641E8D3C0C79", "value": 21.5})
     (i2c,) = told("sensor_data", {"gpio": 21, "address": "68", "value": 21.5})

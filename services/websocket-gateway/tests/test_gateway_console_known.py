@@ -61,6 +61,7 @@ def test_the_state_of_an_actuator_is_not_known_from_when_its_device_went_until_i
     went, came = health("offline"), health("online")
     on = {"type": "actuator_status", "data": {"esp_id": "ESP_A", "gpio": 25, "state": True, "value": 1, "ts": NOW}}
     other_pin = {**on, "data": {**on["data"], "gpio": 26}}
+    replayed = {**on, "data": {**on["data"], "replayed": True}}
     cases = [  # events in their order; state, whether it is known, until when it was
         ([], (False, True, None)),
         ([came], (False, True, None)),  # a heartbeat of a device that was online all the time
@@ -69,6 +70,8 @@ def test_the_state_of_an_actuator_is_not_known_from_when_its_device_went_until_i
         ([went, came], (False, False, None)),
         ([went, came, other_pin, came], (False, False, None)),
         ([went, came, on], (True, True, None)),
+        ([went, came, replayed], (False, False, None)),
+        ([replayed], (False, True, None)),
         ([went, on, came], (True, True, None)),
         ([on, came, went], (True, False, NOW)),
     ]

@@ -202,6 +202,7 @@ def status_event(status: wire.ActuatorStatus) -> Outgoing:
         error=status.error,
         ts=status.ts,
         topic=build(Kind.ACTUATOR_STATUS, status.kaiser_id, status.esp_id, status.gpio),
+        replayed=status.replayed or None,
     )
     msg_id = f"astatus-{status.esp_id}-{status.gpio}-{status.ts}-{status.received_at}"
     return to_event("actuator_status", status.esp_id, event, msg_id)
@@ -237,6 +238,7 @@ def unmatched_response_event(response: wire.ActuatorResponse) -> Outgoing:
         message=response.message,
         ts=response.ts,
         topic=_response_topic(response.kaiser_id, response.esp_id, response.gpio),
+        replayed=response.replayed or None,
     )
     msg_id = f"aresponse-{response.esp_id}-{response.gpio}-{response.ts}-{response.received_at}"
     return to_event("actuator_response", response.esp_id, event, msg_id)
@@ -253,6 +255,7 @@ def alert_event(alert: wire.ActuatorAlert, *, critical: bool) -> Outgoing:
         message=alert.message,
         ts=alert.ts,
         topic=build(Kind.ACTUATOR_ALERT, alert.kaiser_id, alert.esp_id, alert.gpio),
+        replayed=alert.replayed or None,
     )
     msg_id = f"aalert-{alert.esp_id}-{alert.gpio}-{alert.alert_type}-{alert.ts}-{alert.received_at}"
     return to_event("actuator_alert", alert.esp_id, event, msg_id)

@@ -70,10 +70,13 @@ def readings_of(delivery: Delivery, of_device: Callable[[str], bool]) -> Iterato
 
 
 def decode(delivery: Delivery) -> RuleInput | ActuatorResponseEvent | None:
-    """The content of an event about an actuator; None if it is unreadable (a fault of one of our services, logged)."""
+    """The content of an event about an actuator; None for a replayed status, which says nothing about now, and if it is
+    unreadable (a fault of one of our services, logged)."""
     try:
         if delivery.subject.startswith("event.actuator_status."):
             status = ActuatorStatusEvent.model_validate_json(delivery.body)
+            if status.replayed:
+                return None
             value = status.value if status.state else 0.0
             received_at = delivery.timestamp_ns // 1_000_000
             seq = seq_of(delivery.stream_sequence)

@@ -19,7 +19,7 @@ PRIORITY = frozenset({"actuator_alert", "system_event"})
 
 _STATES: dict[str, tuple[str, ...]] = {
     "sensor_data": ("esp_id", "gpio", "sensor_type", "address"),
-    "actuator_status": ("esp_id", "gpio"),
+    "actuator_status": ("esp_id", "gpio", "replayed"),
     "esp_health": ("esp_id",),
     "config_response": ("esp_id", "config_id"),
     "zone_assignment": ("esp_id",),

@@ -72,7 +72,11 @@ class SensorDataEvent(BaseModel):
 
 
 class ActuatorStatusEvent(BaseModel):
-    """The state of an actuator as last reported. value 0…1, ts in ms. emergency: left out if the device did not say."""
+    """The state of an actuator as last reported. value 0…1, ts in ms. emergency: left out if the device did not say.
+
+    replayed: true where the report was rejected at first and let through later; it says nothing about now. Otherwise it
+    is left out.
+    """
 
     model_config = FROZEN
 
@@ -88,10 +92,14 @@ class ActuatorStatusEvent(BaseModel):
     error: str | None = None
     ts: int
     topic: str | None = None
+    replayed: bool | None = None
 
 
 class ActuatorResponseEvent(BaseModel):
-    """How a command ended, or what a device answered to a command that Kaiser does not know (no command_id)."""
+    """How a command ended, or what a device answered to a command that Kaiser does not know (no command_id).
+
+    replayed: as of ActuatorStatusEvent.
+    """
 
     model_config = FROZEN
 
@@ -106,10 +114,11 @@ class ActuatorResponseEvent(BaseModel):
     message: str | None = None
     ts: int
     topic: str | None = None
+    replayed: bool | None = None
 
 
 class ActuatorAlertEvent(BaseModel):
-    """An alert about an actuator; gpio 255 means the whole device."""
+    """An alert about an actuator; gpio 255 means the whole device. replayed: as of ActuatorStatusEvent."""
 
     model_config = FROZEN
 
@@ -121,6 +130,7 @@ class ActuatorAlertEvent(BaseModel):
     message: str | None = None
     ts: int
     topic: str | None = None
+    replayed: bool | None = None
 
 
 class EspHealthEvent(BaseModel):

@@ -49,11 +49,13 @@ function actuatorAfter(actuator, event) {
   return { ...actuator, known: false, known_until: until || null };
 }
 
-/** An actuator after a batch of events, in their order. A report says that its device is online. */
+/** An actuator after a batch of events, in their order. A report says that its device is online; a replayed one says nothing
+ * about now. */
 export const actuatorWith = (actuator, batch) => batch.reduce((known, event) => {
   const { type, data } = event;
   if (type !== "actuator_status") return actuatorAfter(known, event);
-  return data.esp_id === known.esp_id && data.gpio === known.gpio ? actuatorReported(known, data) : known;
+  const isOfIt = data.esp_id === known.esp_id && data.gpio === known.gpio;
+  return isOfIt && !data.replayed ? actuatorReported(known, data) : known;
 }, actuator);
 
 /** Whether events bring back the device of one of these actuators: which of its states are known since, only the server can
