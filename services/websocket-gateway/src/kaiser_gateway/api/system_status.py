@@ -28,6 +28,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import ConsumerInfo, StreamInfo
 from pydantic import ValidationError
 
+_ROUND_TRIP_S = 0.5
 _WITHIN_S = 1.2
 _GRACE_S = 0.15
 """Once each service has answered, so much longer is waited for further replicas."""
@@ -72,7 +73,7 @@ class Status:
 
     async def _unreachable(self) -> str:
         try:
-            await self._bus.round_trip(0.5)
+            await self._bus.round_trip(_ROUND_TRIP_S)
         except BusUnavailable as error:
             return str(error)
         return ""
