@@ -1,5 +1,6 @@
 """Events that NATS did not take in time are published again, also where nothing changes any more."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from kaiser_factory.store.commands import Command
 from kaiser_factory_dialect import journal as entries
 from kaiser_factory_dialect.commands import FactoryCommand
 from kaiser_factory_dialect.reading import Arrival
+from waiting import until
 
 NOW = 1_771_000_000_000
 ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=1)
@@ -105,6 +107,16 @@ async def test_the_next_message_brings_lost_orders_and_stores_too():
     bus.is_away = False
     await reader._publish(live, heard(live, OTHER))
     assert sorted(bus.taken) == [("factory_module", "S2"), ("factory_order", "o1"), ("factory_stock", "H1")]
+
+
+async def test_the_environment_in_force_is_told_once_nats_is_back():
+    bus = Away()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publish.entered(bus, ENVIRONMENT, retry_s=0.01))
+        await until(lambda: bus.tried >= 3, "it is tried again")
+        assert bus.taken == []
+        bus.is_away = False
+    assert bus.taken == [("factory_environment", "live")]
 
 
 async def test_a_factory_of_many_machines_waits_for_nats_once_in_a_round():

@@ -1,12 +1,15 @@
 """Events of the factory for frontends and rules."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
 from kaiser_common.contract.pack import bounded, count_header, encode
 from kaiser_common.contract.schemas.event import SystemEvent
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import event_pack_subject, event_subject, is_packed
+from kaiser_common.runtime.loops import until_done
 from kaiser_factory_dialect.subjects import token
 from pydantic import BaseModel
 
@@ -56,6 +59,15 @@ async def events(bus: Bus, found: Iterable[tuple[str, str | None, BaseModel]]) -
         log.warning("events_dropped", events=dropped, reason=str(error))
         return False
     return True
+
+
+async def entered(bus: Bus, environment: FactoryEnvironment, *, retry_s: float = 1.0) -> None:
+    """Publish which environment is in force. NATS away: again after `retry_s`, because open pages follow the event and
+    look at nothing else."""
+    subject = event_subject("factory_environment", token(environment.env))
+    message = Outgoing(subject, environment.model_dump_json().encode(), bus.message_id())
+    step = partial(bus.publish_batch, [message], deadline_s=_WITHIN_S, ordered=False)
+    await until_done(step, "environment_event_postponed", retry_s=retry_s)
 
 
 def silent(serial: str, now: int) -> tuple[str, None, SystemEvent]:

@@ -80,7 +80,6 @@ class FactoryHolder:
 
     async def _work(self, environment: FactoryEnvironment) -> None:
         log.info("factory_environment", env=environment.env, kind=environment.kind, epoch=environment.epoch)
-        await publish.events(self._bus, [("factory_environment", environment.env, environment)])
         new_broker = partial(Broker, self._bus, self._service, self._settings)
         journal = Journal(self._bus, environment, self._untold)
         await Work(self._bus, self._pool, environment, self._settings, self._contents, new_broker, journal).run()
@@ -123,6 +122,7 @@ class Work:
             answering.serving(),
             asyncio.TaskGroup() as tasks,
         ):
+            tasks.create_task(publish.entered(self._bus, self._environment), name="entered")
             tasks.create_task(reader.run(), name="topics")
             tasks.create_task(Sampling(self._bus, self._pool, lambda: self._live).run(), name="samples")
             tasks.create_task(TxtDevices(self._bus, lambda: self._live).run(), name="txt-devices")
