@@ -167,7 +167,7 @@ def test_what_only_the_server_says_is_folded_below_german(person: Person, site: 
         rest.put(hook, json={"name": "Haken", "url": "json://127.0.0.1:9/"}).raise_for_status()
         assert rest.post(f"{hook}/test").json()["is_sent"] is False
     refused = person.open("audit").row("ESP_NOWHERE").first
-    expect(refused).to_contain_text("Der GPIO ist nicht gültig.")
+    expect(refused).to_contain_text("Der GPIO ist nicht gültig, oder dort ist kein solcher Sensor oder Aktor")
     expect(refused.locator("details.server-text [lang=en]")).to_have_count(1)
     channel = person.open("notifications").row("Haken")
     expect(channel).to_contain_text("fehlgeschlagen")

@@ -1523,7 +1523,7 @@ export default {
   "word.problem.5107": "Der Broker hat Kaisers Benutzer oder Passwort abgelehnt.",
   "word.problem.5108": "Ein anderer MQTT-Client benutzt dieselbe Kennung.",
   "word.problem.5201": "Die Kennung ist nicht gültig.",
-  "word.problem.5202": "Der GPIO ist nicht gültig.",
+  "word.problem.5202": "Der GPIO ist nicht gültig, oder dort ist kein solcher Sensor oder Aktor eingerichtet.",
   "word.problem.5203": "Der Sensortyp ist nicht gültig.",
   "word.problem.5204": "Befehl oder Aktortyp sind nicht gültig.",
   "word.problem.5205": "Ein Feld fehlt.",

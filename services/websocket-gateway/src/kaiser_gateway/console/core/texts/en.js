@@ -1523,7 +1523,7 @@ export default {
   "word.problem.5107": "The broker refused Kaiser's user or password.",
   "word.problem.5108": "Another MQTT client uses the client id.",
   "word.problem.5201": "The id is not valid.",
-  "word.problem.5202": "The gpio is not valid.",
+  "word.problem.5202": "The gpio is not valid, or no such sensor or actuator is set up there.",
   "word.problem.5203": "The sensor type is not valid.",
   "word.problem.5204": "The command or actuator type is not valid.",
   "word.problem.5205": "A field is missing.",
