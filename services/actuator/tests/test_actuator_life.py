@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -146,6 +147,15 @@ class Life:
 
     async def events(self, kind: str) -> list[dict]:
         return [body for subject, body in await self.published("EVENTS") if subject.split(".")[1] == kind]
+
+    async def recorded(self, esp_id: str) -> list[tuple[str, str]]:
+        """The history of a device's stops, oldest first: what happened, and who did it."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT message, actor FROM actuator.history WHERE kind = 'emergency' AND esp_id = %s ORDER BY time",
+                (esp_id,),
+            )
+            return await cursor.fetchall()
 
     def answer(self, answer: str, esp_id: str = "ESP_A", **fields) -> Delivery:
         """A device's answer to an emergency."""
@@ -1264,6 +1274,127 @@ async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_s
     assert (await life.emergencies())[-1] == "emergency_stop", "the device may have taken the clear all the same"
     assert [event["event"] for event in await life.events("system_event")][-1] == "emergency_not_cleared"
     assert await refusal(life.send("ON")) == (423, 5411)
+
+
+def nats_refuses(life, monkeypatch, batches: Callable[[list[tuple[str, str]]], bool]) -> None:
+    """Batches whose messages (subject, id) are such get no acknowledgement and are not stored."""
+    publish = life.bus.publish_batch
+
+    async def refuse(messages, **options):
+        if batches([(each.subject, each.msg_id) for each in messages]):
+            raise BusUnavailable("no acknowledgement")
+        await publish(messages, **options)
+
+    monkeypatch.setattr(life.bus, "publish_batch", refuse)
+
+
+@pytest.mark.parametrize("fails", ["the stop is not sent", "the event is not published", "the process is killed"])
+async def test_a_clear_that_is_given_up_is_published_and_recorded_once_whichever_step_fails(life, monkeypatch, fails):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    life.wait(1)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A", reason="dry"), ADA)
+    life.wait(5)
+    await life.look()
+    life.wait(15)
+    with monkeypatch.context() as broken:
+        if fails == "the process is killed":
+            broken.setattr(life.stops, "tell_kept", nothing)
+            broken.setattr(life.ledger, "note_not_cleared", nothing)
+            await life.look()
+        else:
+            lane = "mqtt." if fails == "the stop is not sent" else "event."
+            nats_refuses(life, broken, lambda batch: any(subject.startswith(lane) for subject, _ in batch))
+            with pytest.raises(BusUnavailable):
+                await life.look()
+    for _ in range(3):
+        await life.ledger.align()
+    assert life.stops["ESP_A"].not_cleared is not None
+    [event] = [each for each in await life.events("system_event") if each["event"] == "emergency_not_cleared"]
+    assert (event["esp_id"], event["severity"]) == ("ESP_A", "critical")
+    assert await life.recorded("ESP_A") == [
+        ("raised: leak", "ada"),
+        ("clear asked: dry", "ada"),
+        ("not cleared: ESP_A did not confirm the clear within 15 s", "actuator"),
+    ]
+
+
+@pytest.mark.parametrize("gpio", [None, 5])
+async def test_a_stop_that_is_cleared_before_it_is_recorded_was_raised_all_the_same(life, monkeypatch, gpio):
+    """The database was away for the stop, and back before the tables were brought in line."""
+    await life.pump()
+
+    async def away(*_):
+        raise psycopg.OperationalError("the server is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(life.ledger, "record", away)
+        await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=gpio, reason="leak"), ADA)
+    life.wait(1)
+    await life.clear("ESP_A", gpio, reason="dry")
+    assert [event["event"] for event in await life.events("system_event")] == ["emergency_stop", "emergency_cleared"]
+    recorded = await life.recorded("ESP_A")
+    assert [recorded[0], recorded[-1]] == [("raised: leak", "ada"), ("cleared: dry", "ada")]
+
+
+async def test_a_lock_that_outlives_a_clear_is_sent_behind_it_though_nats_refused_it_at_first(life, monkeypatch):
+    """The clear of a device frees all its pins; the confirmation comes again, when the stop has ended already."""
+    await life.pump()
+    for gpio in (5, None):
+        await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=gpio, reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(5)
+    await life.look()
+    life.wait(1)
+    confirmation = life.answer("response", status="emergency_cleared")
+    with monkeypatch.context() as broken:
+        nats_refuses(life, broken, lambda batch: any(subject.startswith("mqtt.urgent") for subject, _ in batch))
+        with pytest.raises(BusUnavailable):
+            await life.say(confirmation)
+    assert set(life.stops) == {"ESP_A.5"}
+    await life.say(confirmation)
+    await life.look()
+    lanes = [(lane, payload["command"]) for lane, payload in await life.outbox()]
+    cleared = lanes.index((f"urgent {TOPIC}emergency", "clear_emergency"))
+    assert (f"urgent {TOPIC}5/command", "OFF") in lanes[cleared:]
+
+
+async def test_a_lock_that_its_device_raised_is_cleared_there_though_the_clear_failed_halfway(life):
+    await life.pump()
+    await life.say(life.message("alert", alert_type="hardware_error", message="dry"))
+    assert set(life.stops) == {"ESP_A.5"}
+    await life.ledger.note_cleared(life.stops["ESP_A.5"], "ada", "filled")
+    await life.ledger.align()
+    assert set(life.stops) == set()
+    life.wait(5)
+    await life.look()
+    assert (await life.emergencies())[-1:] == ["clear_emergency"]
+
+
+@pytest.mark.parametrize("by", ["a person", "the device"])
+async def test_a_stop_is_sent_behind_all_that_waits_though_nats_refused_that_at_first(life, monkeypatch, by):
+    await life.pump()
+    alert = life.message("alert", 255, alert_type="hardware_error", message="flooded")
+
+    async def stop() -> None:
+        if by == "a person":
+            await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+            return
+        with pytest.raises(BusUnavailable):
+            await life.say(alert)
+
+    with monkeypatch.context() as broken:
+        nats_refuses(life, broken, lambda batch: any(subject.startswith("mqtt.out.") for subject, _ in batch))
+        await stop()
+    if by == "the device":
+        await life.say(alert)
+    await life.sweep.once()
+    behind = [payload["command"] for lane, payload in await life.outbox() if lane == f"out {TOPIC}emergency"]
+    assert behind == ["emergency_stop"]
+
+
+async def nothing(*_) -> None:
+    return None
 
 
 async def test_one_request_clears_the_stops_of_all_devices_that_did_not_confirm(life):

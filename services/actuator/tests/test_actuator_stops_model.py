@@ -439,15 +439,18 @@ class Ledger(EmergencyLedger):
 class Tables:
     """The statements of the product about stops, on the table made here."""
 
-    async def add(self, connection, stop) -> bool:
-        known = stop.emergency_id in connection.world.table
+    async def add(self, connection, stop) -> emergencies.Addition:
+        known = connection.world.table.get(stop.emergency_id)
 
         def change() -> None:
             row = connection.world.table.setdefault(stop.emergency_id, Row(stop))
             row.stop = row.stop.model_copy(update={"number": stop.number})
 
         connection.changes.append(change)
-        return not known
+        if known is None:
+            return emergencies.Addition.NEW
+        same = known.stop.number == stop.number
+        return emergencies.Addition.UNCHANGED if same else emergencies.Addition.RENUMBERED
 
     async def clear(self, connection, stop, _by, _reason, at, sequence) -> None:
         def change() -> None:

@@ -19,7 +19,7 @@ from kaiser_common.contract.schemas.api.actuators import (
 from kaiser_common.runtime.loops import each_of
 from kaiser_common.runtime.verdicts import OUTAGES
 
-from kaiser_actuator.domain.emergencies import BY_DEVICE, EVERYTHING, key_of
+from kaiser_actuator.domain.emergencies import BY_DEVICE, EVERYTHING, is_held_by_device, key_of
 from kaiser_actuator.domain.emergency_core import (
     Conflict,
     Covered,
@@ -218,7 +218,7 @@ class EmergencyApi:
             return True  # a stop sent now would put off the clear that is under way
         if others:
             await self._stops.send_again(esp_id, "cleared")
-        elif stop.gpio is None or stop.raised_by == f"{BY_DEVICE}{esp_id}":
+        elif is_held_by_device(stop):
             self._stops.free(stop)
         return True
 

@@ -43,6 +43,12 @@ def covers(stop: Emergency, esp_id: str, gpio: int) -> bool:
     return stop.esp_id is None or (stop.esp_id == esp_id and stop.gpio in (None, gpio))
 
 
+def is_held_by_device(stop: Emergency) -> bool:
+    """Whether a device has to be sent a clear for a stop to end there: one of the whole device, or one that it raised,
+    whose actuator the firmware holds too."""
+    return stop.esp_id is not None and (stop.gpio is None or stop.raised_by == f"{BY_DEVICE}{stop.esp_id}")
+
+
 def of_device(stops: Iterable[Emergency], esp_id: str) -> list[Emergency]:
     """The stops that a device has to know, the widest first."""
     concerned = [stop for stop in stops if stop.esp_id in (None, esp_id)]

@@ -263,6 +263,11 @@ def _to_devices(board: Board, everything: Held, tracked: Iterable[str]) -> list[
     return [Put(esp_id, _own_of(everything.stop, esp_id), 0) for esp_id in missing]
 
 
+def is_part(stop: Emergency) -> bool:
+    """Whether a stop is what a clear of everything made of the stop of everything for a device: nobody raised it."""
+    return stop.esp_id is not None and stop.emergency_id.endswith(f"-{stop.esp_id}")
+
+
 def _own_of(stop: Emergency, esp_id: str) -> Emergency:
     return stop.model_copy(update={"esp_id": esp_id, "emergency_id": f"{stop.emergency_id}-{esp_id}"})
 

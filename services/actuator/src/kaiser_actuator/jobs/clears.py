@@ -1,6 +1,5 @@
 """Clears under way: sent when the device takes them, ended by its confirmation, given up after 15 s."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
@@ -76,9 +75,7 @@ class Clears:
             tracked = {esp_id for esp_id in devices if addresses.is_let_in(esp_id)}
             others = devices.union(each.esp_id for each in addresses.all()) - tracked
         due = what_is_due(board, tracked, self._stops.told, self._now_ms(), heard_ms)
-        for start in range(0, len(due.changes), _AT_ONCE):
-            part = due.changes[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._change(change, board.get(change.key), others) for change in part))
+        await each_of(due.changes, lambda change: self._change(change, board.get(change.key), others), at_once=_AT_ONCE)
         fresh = [
             each
             for each in due.clears
@@ -162,7 +159,8 @@ class Clears:
         return revision == held.revision and attempt * REPEAT_MS > self._stops.told.get(esp_id, 0)
 
     async def _given_up(self, held: Held) -> None:
-        """The device may have taken the clear all the same: it is sent the stop again, with a newer number."""
+        """The device may have taken the clear all the same: it is sent the stop again, with a newer number. Killed, or
+        if either step fails: `Stops.raise_again` sends it, and `EmergencyLedger.align` records it."""
         esp_id = held.stop.esp_id or ""
         log.error("emergency_not_cleared", key=esp_id, why=held.stop.not_cleared)
         await self._stops.tell_kept(held.stop)

@@ -12,11 +12,12 @@ from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 
-from kaiser_actuator.domain.emergencies import key_of
-from kaiser_actuator.domain.emergency_core import Delete, Held, Put
+from kaiser_actuator.domain.emergencies import is_held_by_device, key_of
+from kaiser_actuator.domain.emergency_core import Delete, Held, Put, is_part
 from kaiser_actuator.domain.unit import on_stop
 from kaiser_actuator.publish import Step, conclude
-from kaiser_actuator.store import actuators, emergencies, history
+from kaiser_actuator.store import Connection, actuators, emergencies, history
+from kaiser_actuator.store.emergencies import Addition
 from kaiser_actuator.store.history import HistoryEntry
 from kaiser_actuator.store.stops import Stops
 
@@ -42,7 +43,7 @@ class EmergencyLedger:
         """
         now = self._clock()
         async with self._pool.connection() as connection:
-            new = await emergencies.add(connection, stop)
+            kept = await emergencies.add(connection, stop)
             step = Step(await actuators.lock_covered(connection, stop.esp_id, stop.gpio))
             for key, unit in step.before.items():
                 step.units[key] = on_stop(unit, f"emergency stop: {stop.reason}", now)
@@ -50,7 +51,7 @@ class EmergencyLedger:
             if stop.gpio is None:  # one actuator has had its OFF
                 on = [key for key, unit in step.before.items() if unit.was_switched_on]
                 await self._stops.switch_off_what_was_on(stop, on)
-            if new:
+            if kept is Addition.NEW:
                 step.events.append(_raised_event(stop))
                 step.history.append(_entry(stop, now, "raised", stop.raised_by, stop.reason))
             await conclude(connection, self._bus, step, now, self._timeout)
@@ -67,18 +68,14 @@ class EmergencyLedger:
         """As `note_clear_asked`, for many stops in one transaction."""
         now = self._clock()
         async with self._pool.connection() as connection:
-            for stop in stops:
-                await emergencies.add(connection, stop)  # one that the database was away for
+            await self._catch_up(connection, stops, now)
             await history.add(connection, [_entry(stop, now, "clear asked", by, reason) for stop in stops])
 
     async def note_not_cleared(self, stop: Emergency) -> None:
-        """Keep and publish that a device did not confirm a clear: its stop stays in force."""
-        now = self._clock()
-        text = stop.not_cleared or "the clear was not confirmed"
+        """Keep and publish that a device did not confirm a clear: its stop stays in force. If this fails, or is not
+        reached, `align` does it."""
         async with self._pool.connection() as connection:
-            await emergencies.add(connection, stop)
-            await history.add(connection, [_entry(stop, now, "not cleared", "actuator", text)])
-            await self._bus.publish_batch([_not_cleared_event(stop, text, now)])
+            await self._catch_up(connection, [stop], self._clock())
 
     async def note_freed(self, stop: Emergency, by: str, reason: str) -> None:
         """Keep who had a device cleared that stood still for no stop in force."""
@@ -91,13 +88,30 @@ class EmergencyLedger:
         alert that is not read yet then counts as a new stop."""
         now = self._clock()
         async with self._pool.connection() as connection:
-            await emergencies.add(connection, stop)  # one that the database was away for
+            await self._catch_up(connection, [stop], now)
             await emergencies.clear(connection, stop, by, reason, now, sequence)
             await history.add(connection, [_entry(stop, now, "cleared", by, reason)])
             await self._bus.publish_batch([_cleared_event(stop, by, reason, now)])
 
+    async def _catch_up(self, connection: Connection, stops: Sequence[Emergency], now: datetime) -> None:
+        """Keep stops, and keep and publish of each what is missing yet: that it was raised, if the database was away,
+        and that its last clear was given up, if that step failed. A stop that has both already changes nothing."""
+        entries: list[HistoryEntry] = []
+        events: list[Outgoing] = []
+        for stop in stops:
+            kept = await emergencies.add(connection, stop)
+            if kept is Addition.NEW and not is_part(stop):
+                entries.append(_entry(stop, now, "raised", stop.raised_by, stop.reason))
+                events.append(_raised_event(stop))
+            if kept is not Addition.UNCHANGED and stop.not_cleared is not None:
+                entries.append(_entry(stop, now, "not cleared", "actuator", stop.not_cleared))
+                events.append(_not_cleared_event(stop, stop.not_cleared, now))
+        await history.add(connection, entries)
+        await self._bus.publish_batch(events)
+
     async def align(self) -> None:
-        """Bring tables and bucket in line: each has what the other lost, and what was cleared is gone from both."""
+        """Bring tables and bucket in line: each has what the other lost, and what was cleared is gone from both. A
+        clear that was given up and not recorded is recorded."""
         await self._stops.follow_bucket()
         board = self._stops.board()
         async with self._pool.connection() as connection:
@@ -110,11 +124,13 @@ class EmergencyLedger:
                 for key, held in board.items()
                 if held.revision > 0  # one that is being raised has no number yet, and counts as older than all
                 and (stop := held.stop).clearing is None
-                and (key not in in_table or in_table[key].emergency_id != stop.emergency_id)
+                and (key not in in_table or _is_missing(stop, in_table[key]))
             }
         for key, (is_known, is_cleared) in known.items():
             if is_cleared:
                 await self._end(board[key], key)
+            elif board[key].stop.not_cleared is not None:
+                await self.note_not_cleared(board[key].stop)
             elif not is_known:
                 await self.record(board[key].stop)
         for key, stop in in_table.items():
@@ -124,10 +140,17 @@ class EmergencyLedger:
 
     async def _end(self, held: Held, key: str) -> None:
         """End a stop that is cleared in the table. Its device may have been sent it again in between, as where it
-        confirmed its clear just after the 15 s: it gets a clear once more."""
+        confirmed its clear just after the 15 s, or the clear may have failed halfway: it gets a clear once more."""
         ended = await self._stops.apply(Delete(key, held.revision))
-        if ended is not None and held.stop.esp_id is not None and held.stop.gpio is None:
+        if ended is not None and is_held_by_device(held.stop):
             self._stops.free(held.stop)
+
+
+def _is_missing(stop: Emergency, in_table: Emergency) -> bool:
+    """Whether the table lacks a stop, or that its clear was given up, which gave it a new number."""
+    return in_table.emergency_id != stop.emergency_id or (
+        stop.not_cleared is not None and in_table.number != stop.number
+    )
 
 
 def _target(stop: Emergency) -> str:

@@ -1,6 +1,7 @@
 """The SQL of emergency stops: who raised and cleared them, why and when."""
 
 from datetime import datetime
+from enum import Enum
 from typing import Any, LiteralString
 
 from kaiser_common.contract.schemas.api.actuators import Emergency
@@ -18,8 +19,16 @@ _IS_NEW: ColumnElement[bool] = literal_column("xmax = 0")
 """Of a row that was inserted, and not changed."""
 
 
-async def add(connection: Connection, stop: Emergency) -> bool:
-    """Keep a stop; False if it was there. The number of one that is there grows."""
+class Addition(Enum):
+    """The change of the table when a stop was added."""
+
+    NEW = "new"
+    RENUMBERED = "renumbered"
+    UNCHANGED = "unchanged"
+
+
+async def add(connection: Connection, stop: Emergency) -> Addition:
+    """Keep a stop. The number of one that is there grows: a stop whose clear was given up has a new one."""
     add = insert(emergencies).values(
         emergency_id=stop.emergency_id,
         key=key_of(stop.esp_id, stop.gpio),
@@ -30,9 +39,15 @@ async def add(connection: Connection, stop: Emergency) -> bool:
         raised_at=time_of(stop.raised_at),
         number=stop.number,
     )
-    put = add.on_conflict_do_update(index_elements=["emergency_id"], set_={"number": add.excluded.number})
+    put = add.on_conflict_do_update(
+        index_elements=["emergency_id"],
+        set_={"number": add.excluded.number},
+        where=emergencies.c.number.is_distinct_from(add.excluded.number),
+    )
     row = await fetch_one(connection, tuple_row, put.returning(_IS_NEW))
-    return bool(row and row[0])
+    if row is None:
+        return Addition.UNCHANGED
+    return Addition.NEW if row[0] else Addition.RENUMBERED
 
 
 async def clear(

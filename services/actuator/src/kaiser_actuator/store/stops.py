@@ -83,6 +83,8 @@ class Stops(Mapping[str, Emergency]):
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
         self._failed: dict[str, Emergency] = {}
         """Stops that may not have been sent, or stored, until `raise_again` has finished that."""
+        self._not_followed: dict[str, Emergency] = {}
+        """Stops that are not on their way behind all that ingest may hold; one entry per target."""
         self._switched_off: tuple[str, frozenset[tuple[str, int]]] = ("", frozenset())
         """The id of the last stop of everything, and the actuators that were sent OFF under it."""
         self._once_more: dict[str, int] = {}
@@ -188,7 +190,8 @@ class Stops(Mapping[str, Emergency]):
         return raised
 
     async def raise_again(self) -> None:
-        """Finish the presses that failed: every replica has them then, and a clear can end them. Raises as `raise_`."""
+        """Finish the presses that failed: every replica has them then, and a clear can end them; and send those again
+        that could not be sent behind all that ingest may hold. Raises as `raise_`."""
         for key, stop in [*self._failed.items()]:
             if self._raising.get(key) == stop:
                 await self.raise_(stop)
@@ -197,6 +200,10 @@ class Stops(Mapping[str, Emergency]):
                 if held.stop.esp_id is not None:
                     self._once_more[held.stop.esp_id] = self._now_ms() + _ONCE_MORE_MS
                 self._failed.pop(key, None)
+        for key, stop in [*self._not_followed.items()]:
+            await self.follow(stop)
+            if self._not_followed.get(key) == stop:
+                del self._not_followed[key]
 
     async def apply(self, change: Put | Delete) -> Held | None:
         """Change the bucket. Returns its new value, or of a deletion the old one; None if it was changed before."""
@@ -260,13 +267,19 @@ class Stops(Mapping[str, Emergency]):
 
     async def follow(self, stop: Emergency) -> None:
         """Purge commands admitted in between, and send the stop again behind all messages that ingest may hold, unless
-        it has ended meanwhile: writing it into the tables may take longer than clearing it."""
+        it has ended meanwhile: writing it into the tables may take longer than clearing it. BusUnavailable:
+        `raise_again` does it, for a stop that is recorded is not recorded again."""
+        key = key_of(stop.esp_id, stop.gpio)
         await self.purge(stop)
-        held = self.held(key_of(stop.esp_id, stop.gpio))
+        held = self.held(key)
         if held is None or held.stop.emergency_id != stop.emergency_id:
             return
         broadcast = [self._broadcast(stop, "behind", urgent=False)] if stop.esp_id is None else []
-        await self._bus.publish_batch([*broadcast, *self._messages(stop, "behind", urgent=False)])
+        try:
+            await self._bus.publish_batch([*broadcast, *self._messages(stop, "behind", urgent=False)])
+        except BusUnavailable:
+            self._not_followed[key] = stop
+            raise
         self._was_sent(stop)
 
     async def purge(self, stop: Emergency) -> None:
@@ -277,12 +290,17 @@ class Stops(Mapping[str, Emergency]):
             log.warning("commands_not_purged", key=key_of(stop.esp_id, stop.gpio), error=str(error))
 
     async def send_again(self, esp_id: str, why: str, *, twice: bool = False) -> None:
-        """Send a device every stop that holds it. twice: once more after two seconds."""
+        """Send a device every stop that holds it. twice: once more after two seconds. BusUnavailable: `send_once_more`
+        sends them, for the caller may not come here again."""
         occasion = f"{why}-{self._now_ms() // 1000}"
         stops = [held.stop for held in holds(self.board(), esp_id)]
         if not stops:
             return
-        await self._bus.publish_batch([self._own_message(stop, esp_id, occasion, urgent=True) for stop in stops])
+        try:
+            await self._bus.publish_batch([self._own_message(stop, esp_id, occasion, urgent=True) for stop in stops])
+        except BusUnavailable:
+            self._once_more[esp_id] = self._now_ms()
+            raise
         if stops[0].gpio is None:
             self._late.sent(self.board(), stops[0], [esp_id], self._now_ms())
         if twice:
@@ -297,7 +315,7 @@ class Stops(Mapping[str, Emergency]):
         async def send(due: tuple[str, int]) -> None:
             esp_id, at = due
             await self.send_again(esp_id, "repeated")
-            if self._once_more[esp_id] == at:
+            if self._once_more.get(esp_id) == at:
                 del self._once_more[esp_id]
 
         due = [(esp_id, at) for esp_id, at in self._once_more.items() if at <= now_ms]
