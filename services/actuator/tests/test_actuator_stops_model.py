@@ -250,6 +250,10 @@ class World:
         """When a process sent stops that the one which takes the alerts did not send, or has forgotten."""
         self.unheard: dict[str, list[int]] = {each: [] for each in DEVICES}
         """When a device missed a stop, or its alert was lost: it then alerts less often than it was sent stops."""
+        self.events: set[str] = set()
+        """The ids of the events that were published."""
+        self.cleared: list[tuple[str, str]] = []
+        """The stops that the table has as cleared, each with the reason that was given."""
         self.deleted: set[str] = set()
         """Devices that are in no registry: ingest rejects what they say."""
         self.doubtful: set[str] = set()
@@ -288,6 +292,7 @@ class World:
         return f"online{self.times_online}"
 
     async def publish_batch(self, messages, **_) -> None:
+        self.events |= {each.msg_id for each in messages if each.subject.startswith("event.")}
         messages = [each for each in messages if each.subject.startswith("mqtt.")]
         if messages:
             await self.gates.wait()
@@ -452,8 +457,9 @@ class Tables:
         same = known.stop.number == stop.number
         return emergencies.Addition.UNCHANGED if same else emergencies.Addition.RENUMBERED
 
-    async def clear(self, connection, stop, _by, _reason, at, sequence) -> None:
+    async def clear(self, connection, stop, _by, reason, at, sequence) -> None:
         def change() -> None:
+            connection.world.cleared.append((stop.emergency_id, reason))
             for row in connection.world.table.values():
                 older = (row.stop.number or 0) < (stop.number or 0)
                 same_key = key_of(row.stop.esp_id, row.stop.gpio) == key_of(stop.esp_id, stop.gpio)
@@ -559,6 +565,10 @@ class StopsModel(RuleBasedStateMachine):
         """Whether nothing is recorded in the table for now."""
         self.asked: set[str] = set()
         """Ids in force at the moment at which somebody asked to clear them."""
+        self.checked = 0
+        """So many of the bucket's values were looked at."""
+        self.named: dict[str, set[str]] = {}
+        """The reasons of requests to clear what was not confirmed, each with the stops that it may clear."""
         self.presses: list[tuple[str, asyncio.Task]] = []
         self.at_devices: list[Press] = []
         if stopped:
@@ -649,6 +659,55 @@ class StopsModel(RuleBasedStateMachine):
             assert task.result().problem.status == 409
             assert self.replicas[replica].stops.held(key) == held
 
+    @rule(replica=st.integers(0, 1), named=st.booleans(), which=ANY)
+    def clear_what_was_not_confirmed(self, replica, named, which) -> None:
+        """All of it, or with the ids of some stops: no stop ends by it whose clear nobody has tried."""
+        board = self.replicas[replica].stops.board()
+        unconfirmed = {
+            held.stop.emergency_id
+            for held in board.values()
+            if held.stop.not_cleared is not None and held.clearing is None
+        }
+        in_force = sorted(held.stop.emergency_id for held in board.values())
+        ids = [each for number, each in enumerate(in_force) if which >> number & 1] if named else None
+        chosen = unconfirmed if ids is None else unconfirmed.intersection(ids)
+        reason = f"unconfirmed {len(self.named)}"
+        self.named[reason] = set() if "all" in board else chosen
+        self.asked |= {name for each in self.named[reason] for name in (each, root_of(each))}
+        request = ClearEmergency(all=True, unconfirmed=True, ids=ids, reason=reason)
+        task = self.run(replica, self.replicas[replica].api.clear(request, BOB))
+        if not self.named[reason]:
+            assert task.done(), "it asks nobody"
+            assert task.result().problem.status == (409 if "all" in board or unconfirmed else 404)
+            assert self.replicas[replica].stops.board() == board
+
+    @rule(
+        replica=st.integers(0, 1),
+        pressed=st.sampled_from((None, (None, None), ("ESP_A", None), ("ESP_C", None))),
+        calls=st.integers(0, 12),
+        named=st.booleans(),
+        which=ANY,
+    )
+    def two_devices_do_not_confirm_and_are_cleared_together(self, replica, pressed, calls, named, which) -> None:
+        """Their confirmations are lost; somebody may press at the other replica meanwhile."""
+        self.clear_each(replica)
+        for esp_id in TRACKED:
+            self.press(replica, (esp_id, None))
+        self.flow(20)
+        for esp_id in TRACKED:
+            self.clear(replica, (esp_id, None))
+        for ms in (5_100, 16_000, 0):
+            self.flow(12)
+            self.world.now += ms
+            while self.world.answers:
+                self.answer(replica, lost=True, again=False)
+            self.look(replica)
+        if pressed is not None:
+            self.press(1 - replica, pressed)
+        for _ in range(calls):
+            self.gates.open(which)
+        self.clear_what_was_not_confirmed(replica, named, which)
+
     @rule(replica=st.integers(0, 1), whom=TARGETS, presses=st.integers(0, 2), calls=st.integers(0, 12), which=ANY)
     def somebody_presses_and_clears_what_was_seen_before(self, replica, whom, presses, calls, which) -> None:
         """The other replica may not have read the newer presses yet."""
@@ -697,16 +756,7 @@ class StopsModel(RuleBasedStateMachine):
     @rule(replica=st.integers(0, 1), pressed=TARGETS, reads=st.integers(0, 3), late=st.booleans())
     def a_clear_is_sent_by_a_replica_whose_mirror_lags(self, replica, pressed, reads, late) -> None:
         """ESP_A alone is stopped. Somebody stops at the other replica, which this one has not read, or reads late."""
-        for whom in [*DEVICES, None]:
-            self.flow(6)
-            self.clear(replica, (whom, None))
-        for _ in range(2):
-            self.world.now += 5_100
-            self.look(replica)
-            self.flow(12)
-            while self.world.answers:
-                self.answer(replica, False, False)
-            self.flow(12)
+        self.clear_each(replica)
         self.press(replica, ("ESP_A", None))
         self.flow(12)
         self.press(1 - replica, pressed)
@@ -721,6 +771,19 @@ class StopsModel(RuleBasedStateMachine):
             self.gates.open(0)
             self.read(replica, reads)
         self.flow_without_mirrors()
+
+    def clear_each(self, replica) -> None:
+        """Clear every device and everything, with what the devices confirm."""
+        for whom in [*DEVICES, None]:
+            self.flow(6)
+            self.clear(replica, (whom, None))
+        for _ in range(2):
+            self.world.now += 5_100
+            self.look(replica)
+            self.flow(12)
+            while self.world.answers:
+                self.answer(replica, False, False)
+            self.flow(12)
 
     def flow_without_mirrors(self) -> None:
         for _ in range(12):
@@ -968,6 +1031,16 @@ class StopsModel(RuleBasedStateMachine):
                 asked = [revision for each, revision in known.items() if root_of(each) in self.asked]
                 assert key in in_force or any(revision >= since for revision in asked), key
 
+    @invariant()
+    def what_was_not_confirmed_is_all_that_such_a_request_clears(self) -> None:
+        if not hasattr(self, "bucket"):
+            return
+        values = [Emergency.model_validate_json(value) for _, _, value in self.bucket.log[self.checked :] if value]
+        self.checked = len(self.bucket.log)
+        begun = [(stop.emergency_id, stop.clearing.reason) for stop in values if stop.clearing is not None]
+        for emergency_id, reason in [*begun, *self.world.cleared]:
+            assert reason not in self.named or emergency_id in self.named[reason], f"{emergency_id} by {reason}"
+
     def teardown(self) -> None:
         if not hasattr(self, "bucket"):
             return
@@ -1026,6 +1099,20 @@ class StopsModel(RuleBasedStateMachine):
             elif esp_id not in self.world.doubtful and f"{esp_id}.5" not in in_force:
                 assert self.world.stopped_at[esp_id] is None, f"{esp_id} is free and heard a stop last"
         self.what_was_pressed_at_a_device_holds(in_force)
+        self.each_clear_that_was_given_up_is_published()
+
+    def each_clear_that_was_given_up_is_published(self) -> None:
+        """Left out: one that was followed by a newer press, or by the confirmation, before it was noticed."""
+        for place, (key, revision, value) in enumerate(self.bucket.log):
+            stop = Emergency.model_validate_json(value) if value else None
+            if stop is None or stop.not_cleared is None or stop.clearing is not None:
+                continue
+            later = next((body for name, _, body in self.bucket.log[place + 1 :] if name == key), value)
+            after = Emergency.model_validate_json(later) if later else None
+            same = after is not None and after.emergency_id == stop.emergency_id
+            if same and (after.clearing is not None or after.not_cleared is not None):
+                event = f"emergency-{stop.emergency_id}-{revision}-not-cleared"
+                assert event in self.world.events, f"{event} is missing"
 
     def what_was_pressed_at_a_device_holds(self, in_force) -> None:
         """A press at a device locks it, though a clear was under way that knew nothing of it: something is in force, or
