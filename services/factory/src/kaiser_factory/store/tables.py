@@ -141,6 +141,8 @@ quality = Table(
     Column("picture", LargeBinary),
     UniqueConstraint("env", "txt", "time", name="quality_env_txt_time_key"),
 )
+Index("quality_by_time", quality.c.env, quality.c.time)
+Index("quality_with_picture", quality.c.env, quality.c.quality_id, postgresql_where=quality.c.picture.is_not(None))
 
 order_ids = Table(
     "order_ids",

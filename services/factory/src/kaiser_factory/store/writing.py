@@ -142,6 +142,11 @@ async def _write_checks(connection: Connection, env: str, checks: Sequence[Quali
         for one in checks
     ]
     await execute_many(connection, _ADD_CHECK, added)
+    await drop_old_pictures(connection, env)
+
+
+async def drop_old_pictures(connection: Connection, env: str) -> None:
+    """Leave their picture to the newest checks of an environment only."""
     newest = quality.alias("newest")
     kept = select(newest.c.quality_id).where(newest.c.env == env).order_by(newest.c.quality_id.desc())
     old = quality.c.quality_id.not_in(kept.limit(_PICTURES_KEPT))
