@@ -11,6 +11,7 @@ from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.schemas.api.factory import FactoryFigures, MachineFigures, WindowQuery
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.times import ms_of
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory.api.past import PastApi
@@ -222,7 +223,7 @@ async def test_a_window_that_takes_too_long_is_refused_and_says_what_to_do(make_
     environment = FactoryEnvironment(env="live", kind="live", epoch=1)
     settings = CommonSettings(database_url=make_database(), database_pool_size=4)
     async with open_pool(settings, "test", timeout_s=60.0) as pool:
-        past = PastApi(pool, lambda: environment, lambda: FactoryState(environment, ()), figures_within_s=0.5)
+        past = PastApi(pool, lambda: environment, lambda: FactoryState(environment, ()), now_ms, figures_within_s=0.5)
         window, someone = WindowQuery(from_ms=ms_of(START), to_ms=ms_of(END)), Caller(user="someone", role="viewer")
         async with pool.connection() as another:
             await another.execute("LOCK TABLE factory.orders IN ACCESS EXCLUSIVE MODE")

@@ -16,6 +16,7 @@ from kaiser_common.contract.schemas.api.factory import (
     WorkpieceId,
 )
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory.api.past import PastApi
@@ -51,8 +52,8 @@ async def test_whatever_viewers_read_of_the_factory_a_command_finds_a_connection
     settings = CommonSettings(database_url=make_database(), database_pool_size=4)
     async with open_pool(settings, "test", timeout_s=60.0) as pool:
         bus, live = TakesAll(), FactoryState(ENVIRONMENT, ())
-        past = PastApi(pool, lambda: ENVIRONMENT, lambda: live)
-        steering = SteeringApi(pool, Journal(bus, ENVIRONMENT), lambda: live, ())
+        past = PastApi(pool, lambda: ENVIRONMENT, lambda: live, now_ms)
+        steering = SteeringApi(pool, Journal(bus, ENVIRONMENT), lambda: live, (), now_ms)
         async with pool.reading(), pool.reading():
             [sent] = (await steering.steer(PARK, OPERATOR)).commands
             assert bus.subjects == ["mqtt.factory.command._"]

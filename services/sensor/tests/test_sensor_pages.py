@@ -1,12 +1,14 @@
 """Pages of the API: bounded in bytes, with cursors that lead through everything once."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.schemas.api.sensors import ConfigsQuery, LatestQuery, ReadingsQuery, SensorConfig
+from kaiser_common.runtime.clock import utc_now
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.api.configs import ConfigApi
@@ -30,7 +32,7 @@ async def pool(make_database):
 
 @pytest.fixture
 def api(pool):
-    return SensorApi(pool, str.lower, None)
+    return SensorApi(pool, str.lower, None, utc_now)
 
 
 async def fill_latest(pool, sensors: int) -> None:
@@ -90,6 +92,22 @@ async def test_probes_of_one_time_are_paged_by_address(pool, api):
         if cursor is None:
             break
     assert found == [f"{number:016d}" for number in range(1, 8)]
+
+
+async def test_the_last_day_and_what_is_known_are_by_the_clock_that_is_given(pool):
+    noon, day = datetime(2026, 2, 3, 12, tzinfo=UTC), 86_400_000
+    at = round(noon.timestamp() * 1000)
+    async with pool.connection() as connection:
+        for table, reported in (("data", at - day), ("data", at - day - 1), ("data", at), ("latest", at - 7)):
+            await connection.execute(
+                f"INSERT INTO sensor.{table} (time, esp_id, gpio, sensor_type, quality, processing_mode, data_source,"
+                " clock) VALUES (to_timestamp(%s / 1000.0), 'TEST_A', 4, 'ph', 'good', 'device', 'TEST', 'device')",
+                (reported,),
+            )
+    api = SensorApi(pool, str.lower, None, lambda: noon)
+    assert [one.ts for one in (await api.data(ReadingsQuery(esp_id="TEST_A"), CALLER)).items] == [at - day, at]
+    [newest] = (await api.latest(LatestQuery(), CALLER)).items
+    assert (newest.ts, newest.state) == (at - 7, "known")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ async def test_a_sensor_that_nobody_configured_is_silent_by_the_interval_it_had(
     [event] = await events(bus)
     assert (event["esp_id"], event["quality"], event["state"]) == ("TEST_A", "stale", "silent")
     assert event["known_until"] == round((START + timedelta(seconds=30)).timestamp() * 1000)
-    api = SensorApi(pool, str.lower, None, {"TEST_B": round(START.timestamp() * 1000)}.get)
+    api = SensorApi(pool, str.lower, None, clock, {"TEST_B": round(START.timestamp() * 1000)}.get)
     page = await api.latest(LatestQuery(), ADA)
     assert [(one.esp_id, one.interval_s) for one in page.items] == [("TEST_A", 10.0), ("TEST_B", 1.0)]
     assert (page.items[1].state, page.items[1].known_until) == ("offline", round(START.timestamp() * 1000))
@@ -188,7 +188,7 @@ async def test_an_inactive_sensor_and_one_of_a_removed_device_are_not_watched(po
     def is_registered(esp_id: str) -> bool:
         return registry.get(esp_id) is not None
 
-    latest = await SensorApi(pool, str.lower, None, is_registered=is_registered).latest(LatestQuery(), ADA)
+    latest = await SensorApi(pool, str.lower, None, utc_now, is_registered=is_registered).latest(LatestQuery(), ADA)
     overview = await OverviewApi(pool, registry.offline_since, utc_now, is_registered).overview(Nothing(), ADA)
     for items in (latest.items, overview.items):
         assert [(one.esp_id, one.state, one.watched) for one in items] == [

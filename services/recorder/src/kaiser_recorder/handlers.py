@@ -2,6 +2,7 @@
 
 from kaiser_common.contract.methods.recorder import METHODS
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import utc_now
 from kaiser_common.runtime.wiring import UNREACHABLE, register
 
 from kaiser_recorder.api.files import FilesApi
@@ -12,9 +13,9 @@ from kaiser_recorder.jobs.holder import RecorderParts
 
 def answer(broker: Broker, parts: RecorderParts) -> None:
     """Register what the holder of the lease answers. TOPICS is read by consumers/topics."""
-    recordings = RecordingsApi(parts.bus, parts.pool, parts.recorders, parts.budget, parts.environment)
-    files = FilesApi(parts.pool, parts.recorders, parts.budget, parts.uploads)
-    replays = ReplaysApi(parts.pool, parts.replaying, parts.environment)
+    recordings = RecordingsApi(parts.bus, parts.pool, parts.recorders, parts.budget, parts.environment, utc_now)
+    files = FilesApi(parts.pool, parts.recorders, parts.budget, parts.uploads, utc_now)
+    replays = ReplaysApi(parts.pool, parts.replaying, parts.environment, utc_now)
     register(
         broker.rpc(unavailable=UNREACHABLE),
         METHODS,

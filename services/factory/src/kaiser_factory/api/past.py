@@ -21,7 +21,6 @@ from kaiser_common.contract.schemas.api.factory import (
 )
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.times import time_of
-from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 from psycopg.errors import QueryCanceled
@@ -43,6 +42,7 @@ class PastApi:
         pool: DatabasePool,
         environment: Callable[[], FactoryEnvironment],
         live: Callable[[], FactoryState],
+        now_ms: Callable[[], int],
         figures_within_s: float = 12.0,
     ) -> None:
         """figures_within_s: the longest time of the statements of one answer; the gateway waits for 20 s."""
@@ -50,6 +50,7 @@ class PastApi:
         self._pool = pool
         self._environment = environment
         self._live = live
+        self._now_ms = now_ms
 
     async def orders(self, query: FactoryOrdersQuery, _: Caller) -> FactoryOrdersPage:
         """A page of orders, newest first."""
@@ -58,7 +59,7 @@ class PastApi:
             at, order_id = parse_cursor(query.cursor, int, str)
             before = (int(at), str(order_id))
         async with self._pool.reading() as connection:
-            found = await reading.orders(connection, self._env(), query.state, before, query.limit, now_ms())
+            found = await reading.orders(connection, self._env(), query.state, before, query.limit, self._now_ms())
         more = len(found) == query.limit
         cursor = to_cursor(found[-1][0], found[-1][1].order_id) if more else None
         return FactoryOrdersPage(items=[order for _, order in found], next_cursor=cursor)
@@ -66,7 +67,7 @@ class PastApi:
     async def timeline(self, request: FactoryOrderId, _: Caller) -> FactoryTimeline:
         """An order with its steps; 404 where it is not known."""
         async with self._pool.reading() as connection:
-            found = await reading.timeline(connection, self._env(), request.order_id, now_ms())
+            found = await reading.timeline(connection, self._env(), request.order_id, self._now_ms())
         if found is None:
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no order {request.order_id}", "order_id")
         return found
@@ -75,7 +76,7 @@ class PastApi:
         """A workpiece; 404 where nothing is known of it."""
         env = self._env()
         async with self._pool.reading() as connection:
-            orders = await reading.of_workpiece(connection, env, request.workpiece_id, now_ms())
+            orders = await reading.of_workpiece(connection, env, request.workpiece_id, self._now_ms())
             stock = await reading.stock_of_workpiece(connection, env, request.workpiece_id)
             checks = [
                 check

@@ -16,7 +16,6 @@ from kaiser_common.contract.schemas.api.factory import (
     SerialQuery,
 )
 from kaiser_common.contract.schemas.factory import FactoryModule
-from kaiser_common.runtime.clock import now_ms
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
 
@@ -26,7 +25,8 @@ from kaiser_factory.domain.live import FactoryState
 class StateApi:
     """The methods that need the live state alone. RpcError 503 (5402) until it is ready."""
 
-    def __init__(self, live: Callable[[], FactoryState]) -> None:
+    def __init__(self, live: Callable[[], FactoryState], now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
         self._live = live
 
     async def modules(self, _: Nothing, __: Caller) -> FactoryModules:
@@ -34,19 +34,19 @@ class StateApi:
         live = self._live()
         environment = live.environment
         return FactoryModules(
-            env=environment.env, kind=environment.kind, epoch=environment.epoch, items=live.rows(now_ms())
+            env=environment.env, kind=environment.kind, epoch=environment.epoch, items=live.rows(self._now_ms())
         )
 
     async def module(self, query: SerialQuery, _: Caller) -> FactoryModule:
         """One module or AGV; 404 (5001) where it is not known."""
         try:
-            return self._live().row(query.serial, now_ms())
+            return self._live().row(query.serial, self._now_ms())
         except KeyError as error:
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no {query.serial}", "serial") from error
 
     async def stock(self, _: Nothing, __: Caller) -> FactoryStores:
         """The bays of every store."""
-        return FactoryStores(items=self._live().stores(now_ms()))
+        return FactoryStores(items=self._live().stores(self._now_ms()))
 
     async def layout(self, _: Nothing, __: Caller) -> FactoryLayoutAnswer:
         """The layout, or the default installation until one is received."""

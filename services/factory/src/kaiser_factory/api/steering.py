@@ -22,7 +22,6 @@ from kaiser_common.contract.schemas.api.factory import (
     SteerRequest,
 )
 from kaiser_common.contract.schemas.factory import FactoryCommandEntry, FactoryEnvironment
-from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_factory_dialect.journal import queue
@@ -61,7 +60,9 @@ class SteeringApi:
         journal: Journal,
         live: Callable[[], FactoryState],
         interfaces: tuple[str, ...],
+        now_ms: Callable[[], int],
     ) -> None:
+        self._now_ms = now_ms
         self._interfaces = interfaces
         self._pool = pool
         self._journal = journal
@@ -98,7 +99,7 @@ class SteeringApi:
             found = await self._plan(connection, request.request, caller)
             if (refusal := found.refusal) is not None:
                 raise RpcError(refusal.status, refusal.code, refusal.text, refusal.field)
-            if is_late(caller, now_ms()):
+            if is_late(caller, self._now_ms()):
                 # The caller was answered with a failure, and may ask again: nothing moves without its knowledge.
                 raise RpcError(
                     504, Code.OPERATION_TIMEOUT, "the caller stopped waiting for the request: nothing was sent"
@@ -144,7 +145,7 @@ class SteeringApi:
         live, environment = self._live(), self._environment()
         if (live.environment.env, live.environment.epoch) != (environment.env, environment.epoch):
             raise RpcError(503, Code.BROKER_UNAVAILABLE, "the environment is being switched, try again")
-        now = now_ms()
+        now = self._now_ms()
         named = request.get("order_id")
         order_ids = await store.next_update_ids(
             connection, environment.env, [named] if isinstance(named, str) and "\0" not in named else []
@@ -165,7 +166,7 @@ class SteeringApi:
         return plan(request, live.factory, circumstances)
 
     def _commands(self, found: Plan, request: Mapping[str, Any], key: str, caller: Caller) -> list[Command]:
-        environment, now = self._environment(), now_ms()
+        environment, now = self._environment(), self._now_ms()
         sequence_id = uuid.uuid4().hex if any(one.after is not None for one in found.messages) else None
         return [
             Command(

@@ -16,6 +16,7 @@ from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import FACTORY_STORE
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import beside, every, until_done
 from kaiser_common.runtime.service import Service
@@ -113,9 +114,9 @@ class Work:
         answering = self._new_broker()
         self._contents.answer(
             answering,
-            StateApi(self._ready),
-            PastApi(self._pool, lambda: self._environment, self._ready),
-            SteeringApi(self._pool, self._journal, self._ready, self._settings.vda5050_interfaces),
+            StateApi(self._ready, now_ms),
+            PastApi(self._pool, lambda: self._environment, self._ready, now_ms),
+            SteeringApi(self._pool, self._journal, self._ready, self._settings.vda5050_interfaces, now_ms),
         )
         reader = TopicsReader(self._bus, self._environment, self._settings.vda5050_interfaces, self._on_live)
         async with (

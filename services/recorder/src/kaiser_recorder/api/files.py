@@ -5,7 +5,8 @@ import binascii
 import json
 import secrets
 import zlib
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import PurePath
 from typing import NoReturn
 
@@ -38,7 +39,15 @@ _QUICK = 1
 class FilesApi:
     """A file is read once it has come; the recording says how far that is."""
 
-    def __init__(self, pool: DatabasePool, recorders: Recorders, budget: Budget, uploads: Uploads) -> None:
+    def __init__(
+        self,
+        pool: DatabasePool,
+        recorders: Recorders,
+        budget: Budget,
+        uploads: Uploads,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._clock = clock
         self._pool = pool
         self._recorders = recorders
         self._budget = budget
@@ -80,7 +89,7 @@ class FilesApi:
     async def end(self, request: ImportKey, caller: Caller) -> SavedRecording:
         """A file is whole: read it into a recording, which is `importing` until it is ready, or has failed."""
         upload = self._uploads.get(request.import_id) or _not_coming(request.import_id)
-        now = datetime.now(UTC)
+        now = self._clock()
         recording = SavedRecording(
             recording_id=secrets.token_hex(8),
             name=upload.name,

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from kaiser_common.bus.connection import Bus
@@ -45,7 +45,9 @@ class RecordingsApi:
         recorders: Recorders,
         budget: Budget,
         environment: Callable[[], FactoryEnvironment | None],
+        clock: Callable[[], datetime],
     ) -> None:
+        self._clock = clock
         self._bus = bus
         self._pool = pool
         self._recorders = recorders
@@ -74,7 +76,7 @@ class RecordingsApi:
     async def start(self, request: StartRecording, caller: Caller) -> SavedRecording:
         """Record from now on, or from before. 422: a filter or span is none; 409: as many as may be are written."""
         filters = _filters(request)
-        from_at = _from_at(request)
+        from_at = _from_at(request, self._clock())
         environment = self._environment()
         if environment is None:
             raise RpcError(
@@ -85,7 +87,7 @@ class RecordingsApi:
             raise RpcError(409, Code.VALUE_OUT_OF_RANGE, text)
         if not self._budget.take(0):
             raise RpcError(409, Code.VALUE_OUT_OF_RANGE, self._budget.full())
-        now = datetime.now(UTC)
+        now = self._clock()
         recording = SavedRecording(
             recording_id=secrets.token_hex(8),
             name=request.name,
@@ -158,11 +160,11 @@ def _filters(request: StartRecording) -> tuple[str, ...]:
         raise RpcError(422, Code.VALUE_OUT_OF_RANGE, str(error), "filters") from error
 
 
-def _from_at(request: StartRecording) -> datetime | None:
+def _from_at(request: StartRecording, now: datetime) -> datetime | None:
     if request.from_ is None:
         return None
     try:
-        return datetime.now(UTC) - timedelta(seconds=seconds_back(request.from_))
+        return now - timedelta(seconds=seconds_back(request.from_))
     except ValueError as error:
         raise RpcError(422, Code.VALUE_OUT_OF_RANGE, str(error), "from") from error
 

@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NoReturn
 
 from kaiser_common.bus.rpc import Caller, RpcError
@@ -31,8 +31,13 @@ class ReplaysApi:
     """A replay that is answered is committed: it goes on after a kill."""
 
     def __init__(
-        self, pool: DatabasePool, replaying: Replaying, environment: Callable[[], FactoryEnvironment | None]
+        self,
+        pool: DatabasePool,
+        replaying: Replaying,
+        environment: Callable[[], FactoryEnvironment | None],
+        clock: Callable[[], datetime],
     ) -> None:
+        self._clock = clock
         self._pool = pool
         self._replaying = replaying
         self._environment = environment
@@ -60,13 +65,13 @@ class ReplaysApi:
                 text = "another replay is not at its end: stop it first"
                 raise RpcError(409, Code.DUPLICATE_ENTRY, text)
         self._replaying.start(replay)
-        return replay.shown(datetime.now(UTC))
+        return replay.shown(self._clock())
 
     async def page(self, query: ReplaysQuery, _: Caller) -> ReplaysPage:
         """A page of replays."""
         async with self._pool.connection() as connection:
             found = await replays.page(connection, query)
-        now = datetime.now(UTC)
+        now = self._clock()
         items = [each.shown(now) for each in found[: query.limit]]
         more = len(found) > query.limit
         return ReplaysPage(
@@ -77,10 +82,10 @@ class ReplaysApi:
         """A replay, as far as it is."""
         player = self._replaying.player_of(request.replay_id)
         if player is not None:
-            return player.replay.shown(datetime.now(UTC))
+            return player.replay.shown(self._clock())
         async with self._pool.connection() as connection:
             found = await replays.read(connection, request.replay_id)
-        return (found or _unknown(request.replay_id)).shown(datetime.now(UTC))
+        return (found or _unknown(request.replay_id)).shown(self._clock())
 
     async def control(self, request: ControlledReplay, _: Caller) -> FactoryReplay:
         """Pause, resume, step, seek, stop, or another speed. 409 (5208): it is at its end."""
@@ -112,7 +117,7 @@ class ReplaysApi:
             end = await replays.number_before(connection, request.recording, first_us + request.to * 1000)
         if begin >= end:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "the recording has no message between from and to", "from")
-        now = datetime.now(UTC)
+        now = self._clock()
         return Replay(
             replay_id=secrets.token_hex(8),
             recording_id=request.recording,

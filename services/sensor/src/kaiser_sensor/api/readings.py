@@ -56,6 +56,7 @@ class SensorApi:
         pool: DatabasePool,
         canonical: Callable[[str], str],
         oldest: Callable[[], datetime] | None,
+        clock: Callable[[], datetime],
         offline_since: Callable[[str], int | None] = lambda esp_id: None,
         zone_of: Callable[[str], str | None] = lambda esp_id: None,
         is_registered: Callable[[str], bool] = lambda esp_id: True,
@@ -66,6 +67,7 @@ class SensorApi:
         self._zone_of = zone_of
         self._canonical = canonical
         self._oldest = oldest
+        self._clock = clock
 
     async def latest(self, query: LatestQuery, caller: Caller) -> ReadingsPage:
         """A page of the newest readings of sensors, one of each. For a zone or a state up to 10,000 are looked at."""
@@ -82,7 +84,7 @@ class SensorApi:
                 limit=limit,
             )
             intervals = await interval_store.intervals(connection, sorted({row[1] for row, _, _ in found}))
-        now_ms = ms_of(datetime.now(UTC))
+        now_ms = ms_of(self._clock())
 
         def known(row: Row, received_at: int | None) -> dict[str, Any]:
             key = (row[1], row[2], row[3], str(row[ADDRESS]))
@@ -102,7 +104,7 @@ class SensorApi:
 
     async def data(self, query: ReadingsQuery, caller: Caller) -> ReadingsPage:
         """A page of readings."""
-        from_at, to_at = _span(query.from_ms, query.to_ms)
+        from_at, to_at = _span(query.from_ms, query.to_ms, self._clock())
         async with self._pool.connection() as connection:
             rows = await store.readings(
                 connection,
@@ -119,7 +121,7 @@ class SensorApi:
 
     async def buckets(self, query: BucketsQuery, caller: Caller) -> BucketsPage:
         """One sensor's readings by bucket, from the coarsest suitable rollup. 422 for more than 10,000 buckets."""
-        from_at, to_at = _span(query.from_ms, query.to_ms)
+        from_at, to_at = _span(query.from_ms, query.to_ms, self._clock())
         if (to_at - from_at).total_seconds() / query.bucket_s > _MOST_BUCKETS:
             raise RpcError(
                 422,
@@ -144,7 +146,7 @@ class SensorApi:
 
     async def completeness(self, query: CompletenessQuery, caller: Caller) -> CompletenessPage:
         """Of each configured sensor of a device the share of a day's expected readings that came."""
-        now = datetime.now(UTC)
+        now = self._clock()
         day = query.day or now.date()
         async with self._pool.connection() as connection:
             counts = await store.received(connection, query.esp_id, *day_span(day))
@@ -246,9 +248,8 @@ def _latest_cursor(row: Row) -> str:
     return to_cursor(row[1], row[2], row[3], row[-1])
 
 
-def _span(from_ms: int | None, to_ms: int | None) -> tuple[datetime, datetime]:
+def _span(from_ms: int | None, to_ms: int | None, now: datetime) -> tuple[datetime, datetime]:
     """The time asked for, by default the day before its end; its end is a day from now, for clocks that are ahead."""
-    now = datetime.now(UTC)
     to_at = now + timedelta(days=1) if to_ms is None else time_of(to_ms)
     from_at = min(now, to_at) - timedelta(days=1) if from_ms is None else time_of(from_ms)
     if from_at >= to_at:

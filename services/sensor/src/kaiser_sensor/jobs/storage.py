@@ -72,7 +72,9 @@ async def store_and_answer(
     broker = Broker(bus, service, settings)
     contents.answer(
         broker,
-        SensorApi(pool, configs.canonical, oldest, devices.offline_since, devices.zone_of, devices.is_registered),
+        SensorApi(
+            pool, configs.canonical, oldest, utc_now, devices.offline_since, devices.zone_of, devices.is_registered
+        ),
         overview,
         config_api,
         MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now),
