@@ -171,6 +171,24 @@ async def test_an_address_reaches_the_owner_in_its_one_form(gateway, module_bus,
     assert [request["address"] for request in asked] == [expected]
 
 
+@pytest.mark.parametrize(
+    "page",
+    [b"", b"[]", b"{}", b'{"items":7}', b'{"items":["x"]}', b"\xff", pytest.param(b"[" * 100_000, id="too deep")],
+)
+async def test_readings_that_are_no_page_are_502_as_csv(gateway, module_bus, page):
+    client = await nats.connect(module_bus)
+
+    async def answer(message) -> None:
+        await message.respond(page)
+
+    await client.subscribe("rpc.sensor.data", cb=answer)
+    await client.flush()
+    async with gateway.http() as http:
+        answer = await http.get("/api/v1/sensors/data?esp_id=ESP_A&format=csv")
+    await client.close()
+    assert (answer.status_code, answer.json()["code"]) == (502, 5407)
+
+
 async def test_a_misspelt_setting_of_a_sensor_is_refused(gateway):
     async with gateway.http() as http:
         answer = await http.put("/api/v1/sensors/ESP_A/4/ph", json={"intervall_s": 5})

@@ -5,10 +5,11 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
+import structlog
 from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, call, call_for_json
+from kaiser_common.bus.rpc import FAILED, Caller, RpcError, call, call_for_json
 from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import (
@@ -31,6 +32,8 @@ from kaiser_gateway.api.csv_answers import csv_answer
 from kaiser_gateway.api.paths import Cursor, ShortText
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
+
+log = structlog.get_logger()
 
 OfAddress = Annotated[Address | None, Query(description="of one probe: ROM code or I2C address")]
 
@@ -144,8 +147,13 @@ def _json(page: bytes) -> Response:
 
 
 async def _csv(page: bytes, item: type[BaseModel]) -> Response:
-    """The items of a page, as its JSON has them, below the names of their fields."""
-    found = _pages.decode(page).items
+    """The items of a page, as its JSON has them, below the names of their fields. RpcError (502, 5407) for an answer
+    that is no page, as of another version of sensor."""
+    try:
+        found = _pages.decode(page).items
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        log.error("answer_not_understood", service="sensor", error=str(error))
+        raise RpcError(502, FAILED, "service sensor sent an answer that cannot be read") from error
     if not found:
         return Response("", media_type="text/csv")
     names = list(item.model_fields)
