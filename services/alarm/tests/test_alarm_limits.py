@@ -1,9 +1,16 @@
 """Limits of a sensor in the running service: readings in, rows of alarms, events and messages out."""
 
+import asyncio
+
 import pytest
 from alarm_world import FAST, ask, channel, has, say, shown, until
+from kaiser_alarm.api.limits import LimitsApi
+from kaiser_alarm.domain.board import Board
+from kaiser_alarm.domain.life import Raise
+from kaiser_alarm.domain.readings import Watch
 from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.rpc import Caller
 from kaiser_common.contract.schemas.api.alarms import (
     AlarmKey,
     AlarmWithSteps,
@@ -14,6 +21,8 @@ from kaiser_common.contract.schemas.api.alarms import (
 )
 from kaiser_common.contract.schemas.event import AlarmEvent, SensorDataEvent
 from kaiser_common.contract.subjects import EVENTS, event_pack_subject
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 
 FLAPS = 100
 
@@ -70,6 +79,27 @@ WALK = [
     (11.9, 64, {"lo"}),
     (12, 65, set()),
 ]
+
+
+async def test_limits_that_are_set_or_removed_at_once_are_all_in_force(make_database):
+    watch, changing, ada = Watch(), asyncio.Lock(), Caller(user="ada", role="operator")
+    devices = [f"ESP_{number}" for number in range(24)]
+    body = b"\n".join(reading(esp_id, 21.5, 1.0).body for esp_id in devices)
+
+    def beyond() -> list[str | None]:
+        return [finding.esp_id for finding in watch.findings(body, 1, ()) if isinstance(finding, Raise)]
+
+    async with open_pool(CommonSettings(database_url=make_database(), database_pool_size=8), "test") as pool:
+        api = LimitsApi(pool, Board(), watch, changing, lambda: None, lambda: 1)
+        keys = [LimitsKey(esp_id=esp_id, gpio=4, sensor_type="ds18b20") for esp_id in devices]
+        async with asyncio.TaskGroup() as tasks:
+            for key in keys:
+                tasks.create_task(api.put(PutLimits(sensor=key, limits=LimitsBody(hi_hi=0)), ada))
+        assert beyond() == devices
+        async with asyncio.TaskGroup() as tasks:
+            for key in keys[1:]:
+                tasks.create_task(api.delete(key, ada))
+        assert beyond() == devices[:1]
 
 
 async def test_each_limit_is_an_alarm_after_its_delay_and_until_its_hysteresis_in_rows_and_events(start, bus):

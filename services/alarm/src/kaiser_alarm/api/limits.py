@@ -1,5 +1,6 @@
 """Answers requests about limits of sensors."""
 
+import asyncio
 from collections.abc import Callable
 
 from kaiser_common.bus.rpc import Caller, RpcError
@@ -27,19 +28,24 @@ from kaiser_alarm.store.limits import sensor_of
 
 
 class LimitsApi:
-    """Limits are in force with the next reading. Taking a limit away clears its alarm, in the same transaction."""
+    """Limits are in force with the next reading. Taking a limit away clears its alarm, in the same transaction.
+
+    changing: held by each change until it is in force, because each puts all limits in force.
+    """
 
     def __init__(
         self,
         pool: DatabasePool,
         board: Board,
         watch: Watch,
+        changing: asyncio.Lock,
         on_steps: Callable[[], None],
         clock_ms: Callable[[], int],
     ) -> None:
         self._pool = pool
         self._board = board
         self._watch = watch
+        self._changing = changing
         self._on_steps = on_steps
         self._clock_ms = clock_ms
 
@@ -66,24 +72,26 @@ class LimitsApi:
         if (wrong := contradiction(request.limits)) is not None:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, wrong.text, wrong.fields)
         now = time_of(self._clock_ms())
-        async with self._pool.connection() as connection:
-            before = await limits.read(connection, request.sensor)
-            await limits.put(connection, request, caller.user, now)
-            steps = await self._clear_dropped(connection, before, request)
-            every = await limits.read_all(connection)
-        self._take(steps)
-        self._watch.set_limits(every)
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                before = await limits.read(connection, request.sensor)
+                await limits.put(connection, request, caller.user, now)
+                steps = await self._clear_dropped(connection, before, request)
+                every = await limits.read_all(connection)
+            self._take(steps)
+            self._watch.set_limits(every)
         return every[sensor_of(request.sensor)]
 
     async def delete(self, request: LimitsKey, caller: Caller) -> Nothing:
         """Remove the limits of a sensor. 404: it has none."""
-        async with self._pool.connection() as connection:
-            before = _found(await limits.read(connection, request), request)
-            await limits.delete(connection, request)
-            steps = await self._clear_dropped(connection, before, None)
-            every = await limits.read_all(connection)
-        self._take(steps)
-        self._watch.set_limits(every)
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                before = _found(await limits.read(connection, request), request)
+                await limits.delete(connection, request)
+                steps = await self._clear_dropped(connection, before, None)
+                every = await limits.read_all(connection)
+            self._take(steps)
+            self._watch.set_limits(every)
         return Nothing()
 
     async def _clear_dropped(

@@ -57,6 +57,9 @@ class EventReading:
         """Set once alarms and limits are in memory."""
         self.owed: set[str] = set()
         """The owners whose current state is still to be asked."""
+        self.changing_limits = asyncio.Lock()
+        """Held from a change of limits, or a look at all of them, until they are in force: of two changes the one
+        that saw less must not come into force last."""
         self.in_turn = asyncio.Lock()
         """Held while events, or the state of an owner, change alarms: what an owner says is older than the events that
         are taken after it."""
@@ -98,7 +101,7 @@ class EventReading:
     async def _load(self, created: str, first: int) -> int:
         """Take what is stored; the sequence to begin with. Events behind the position are gone: note it beside the new
         position, so that the owners are asked after a kill too."""
-        async with self._pool.connection() as connection:
+        async with self.changing_limits, self._pool.connection() as connection:
             position = await limits.position(connection, EVENTS.name)
             if position is None or position[0] != created or position[1] + 1 < first:
                 if position is not None:
@@ -137,12 +140,13 @@ class EventReading:
     async def settle_limits(self, found: Mapping[Sensor, LimitsBody], by: str, now: datetime) -> None:
         """Take thresholds as the limits of sensors that have none, and note that they are asked. To be called in
         turn."""
-        async with self._pool.connection() as connection:
-            await limits.put_where_missing(connection, found, by, now)
-            await limits.owe(connection, EVENTS.name, self.owed - {THRESHOLDS})
-            every = await limits.read_all(connection)
-        self.owed.discard(THRESHOLDS)
-        self._watch.set_limits(every)
+        async with self.changing_limits:
+            async with self._pool.connection() as connection:
+                await limits.put_where_missing(connection, found, by, now)
+                await limits.owe(connection, EVENTS.name, self.owed - {THRESHOLDS})
+                every = await limits.read_all(connection)
+            self.owed.discard(THRESHOLDS)
+            self._watch.set_limits(every)
 
     async def find(self, findings: Sequence[Found]) -> None:
         """Take findings that no event brought. To be called in turn."""

@@ -97,7 +97,7 @@ class AlarmHolder:
             broker,
             AlarmApi(self._pool, board, events.loaded.is_set, on_steps, clock_ms, partial(devices_in, devices)),
             FiguresApi(self._pool, zone_of, clock_ms),
-            LimitsApi(self._pool, board, watch, on_steps, clock_ms),
+            LimitsApi(self._pool, board, watch, events.changing_limits, on_steps, clock_ms),
             ChannelApi(self._pool, sender, sealing, clock_ms, language),
         )
         with closing(sender):  # behind the loops that send
