@@ -77,7 +77,7 @@ class ChannelApi:
             for route in await channels.routes(connection):
                 if request.channel_id in route.channels:
                     text = f"route {route.route_id} names channel {request.channel_id}"
-                    raise RpcError(409, Code.DUPLICATE_ENTRY, text, "channel_id")
+                    raise RpcError(409, Code.STATE_CHANGED, text, "channel_id")
             if not await channels.delete(connection, request.channel_id):
                 raise _missing(f"channel {request.channel_id}")
         return Nothing()

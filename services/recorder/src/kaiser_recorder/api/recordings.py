@@ -132,14 +132,14 @@ class RecordingsApi:
         async with self._pool.connection() as connection:
             if await replays.is_replayed(connection, request.recording_id):
                 text = f"recording {request.recording_id} is being replayed: stop the replay first"
-                raise RpcError(409, Code.DUPLICATE_ENTRY, text, "recording_id")
+                raise RpcError(409, Code.STATE_CHANGED, text, "recording_id")
             if await recordings.delete(connection, request.recording_id):
                 return Nothing()
             found = await recordings.read(connection, request.recording_id)
         if found is None:
             _unknown(request.recording_id)
         text = f"recording {request.recording_id} is being written: stop it first"
-        raise RpcError(409, Code.DUPLICATE_ENTRY, text, "recording_id")
+        raise RpcError(409, Code.STATE_CHANGED, text, "recording_id")
 
     async def _last_sequence(self) -> int:
         """The last sequence of TOPICS. 503: NATS does not say."""
