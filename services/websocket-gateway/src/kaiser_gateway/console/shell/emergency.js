@@ -1,5 +1,6 @@
 /** The emergency stop: always at hand, what is stopped now, and its clearing. */
 
+import { isUnconfirmed } from "../core/emergencies.js";
 import { filterParts } from "../core/list_filters.js";
 import { noteText } from "../core/sentences.js";
 import { dateTime } from "../core/times.js";
@@ -10,10 +11,12 @@ import { html, useApp, useEffect } from "../ui/html.js";
 import { link } from "../ui/route.js";
 import { useAction, useDialog, useEvery, useStore } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
+import { ProblemNotice } from "../ui/parts.js";
 import { t, tx } from "../core/texts.js";
 
 const ASK_EVERY_MS = 15_000;
 const CLEAR_TIMEOUT_MS = 30_000;
+const NAMED = 10; // devices that the dialog names
 
 /** A function that names what a stop is of. */
 function useTargetText() {
@@ -60,6 +63,12 @@ function StopDialog({ target, onClose }) {
 export function EmergencyBar() {
   const { session, emergencies } = useApp();
   const [clearing, clear, endClearing] = useDialog();
+  const [unconfirmed, clearUnconfirmed, endClearingUnconfirmed] = useDialog();
+  const [askForUnconfirmed, asked] = useAction(async () => {
+    const stops = await emergencies.unconfirmed();
+    if (stops.length > 0) clearUnconfirmed(stops);
+    else await emergencies.reload(); // by now each is cleared, or a clear of it is under way
+  });
   const textOf = useTargetText();
   const inForce = useStore(emergencies.current);
   const others = useStore(emergencies.total) - inForce.length;
@@ -68,9 +77,15 @@ export function EmergencyBar() {
     emergencies.reload();
   }, []);
   if (inForce.length === 0) return null;
+  const isEverything = inForce.some(({ esp_id: espId }) => !espId); // then that stop is the one to clear
   return html`
     <section class="emergency-bar" aria-label=${t("emergency.emergency_stops_in_force")}>
       <ul>
+        ${!isEverything && inForce.some(isUnconfirmed) && session.may("operator") && html`
+          <li>
+            <button type="button" disabled=${asked.isBusy} onClick=${() => askForUnconfirmed()}>${t("emergency.clear_unconfirmed")}</button>
+            <${ProblemNotice} problem=${asked.problem} />
+          </li>`}
         ${inForce.map((emergency) => html`
           <li key=${emergency.emergency_id}>
             <span><strong>${tx("emergency.stopped", { emergency: textOf(emergency) })}</strong> – ${`${noteText(emergency.reason)} (${emergency.raised_by},`}
@@ -83,6 +98,8 @@ export function EmergencyBar() {
       </ul>
       ${clearing && html`
         <${ClearDialog} emergency=${clearing} onClose=${endClearing} />`}
+      ${unconfirmed && html`
+        <${ClearUnconfirmedDialog} stops=${unconfirmed} onClose=${endClearingUnconfirmed} />`}
     </section>`;
 }
 
@@ -102,6 +119,34 @@ function ClearDialog({ emergency, onClose }) {
     <${Dialog} title=${t("emergency.clear_the_emergency_stop")} onClose=${onClose}>
       <p>${t("emergency.commands_to")} <strong>${textOf(emergency)}</strong> ${t("emergency.are_allowed_again_once_each")}</p>
       <${Form} onSubmit=${clear} submit=${t("emergency.clear_the_stop")} state=${state}>
+        <${TextField} label=${t("common.reason_may_be_left_empty")} name="reason" maxlength="200" />
+      <//>
+    <//>`;
+}
+
+/** Clears these stops, of devices that had not confirmed their last clear when the person asked, and no other. */
+function ClearUnconfirmedDialog({ stops, onClose }) {
+  const { api, emergencies, toasts } = useApp();
+  const textOf = useTargetText();
+  const n = stops.length;
+  const [clear, state] = useAction(async ({ reason }) => {
+    const body = given({ all: true, unconfirmed: true, ids: stops.map((stop) => stop.emergency_id), reason });
+    try {
+      await api.post("/api/v1/actuators/clear_emergency", body, { timeoutMs: CLEAR_TIMEOUT_MS });
+    } finally {
+      emergencies.reload(); // some may be cleared though others are not
+    }
+    toasts.say(t("emergency.cleared", { emergency: t("emergency.devices", { n }) }));
+    onClose();
+  });
+  return html`
+    <${Dialog} title=${t("emergency.clear_what_was_not_confirmed")} onClose=${onClose}>
+      <p>${t("emergency.commands_to")} <strong>${t("emergency.devices", { n })}</strong> ${t("emergency.are_allowed_again_once_each")}</p>
+      <ul>
+        ${stops.slice(0, NAMED).map((stop) => html`<li key=${stop.emergency_id}>${textOf(stop)}</li>`)}
+        ${n > NAMED && html`<li>${t("emergency.and_more", { n: n - NAMED })}</li>`}
+      </ul>
+      <${Form} onSubmit=${clear} submit=${t("emergency.clear_the_stops", { n })} state=${state}>
         <${TextField} label=${t("common.reason_may_be_left_empty")} name="reason" maxlength="200" />
       <//>
     <//>`;
