@@ -173,11 +173,57 @@ def test_no_null_leaves() -> None:
     assert json.loads(allowed.payload) == {"command": "ON", "more": {"b": [{"d": 1}]}}
 
 
-@pytest.mark.parametrize("payload", ["", "[]", "1", "null", "{", '{"a":NaN}', '{"a":[null]}', '{"a":"\\ud800"}'])
+@pytest.mark.parametrize(
+    "payload", ["", "[]", "1", "null", "{", '{"a":NaN}', '{"a":1e400}', '{"a":[null]}', '{"a":"\\ud800"}']
+)
 def test_a_payload_that_no_firmware_reads_is_refused(payload: str) -> None:
     refused = judge(SETUP, OutboxMessage(topic=topic_of(Kind.CONFIG), payload=payload))
     assert isinstance(refused, Refused)
     assert refused.code == 5003
+
+
+JSON = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=4), JSON, max_size=4),
+    st.booleans(),
+    st.sampled_from((None, (",", ":"))),
+    st.sampled_from(("", '{"a":1,"a":2,"b":""}', '{"a":1e400}', '{"a":-0}', "[]", '{"a":"\\ud800"}', "[" * 2_000)),
+)
+def test_a_payload_leaves_as_the_standard_library_reads_it(
+    body: dict[str, Any], ascii_only: bool, separators: tuple[str, str] | None, instead: str
+) -> None:
+    """Whichever library reads it: the same object leaves, or the same refusal."""
+    payload = instead or json.dumps(body, ensure_ascii=ascii_only, separators=separators)
+    topic = build(Kind.CONFIG, "god", "ESP_A")
+    verdict = judge("mqtt.out.god.ESP_A.setup", OutboxMessage(topic=topic, payload=payload), "B")
+    try:
+        expected = without_nulls(json.loads(payload, parse_constant=refuse))
+        assert isinstance(expected, dict)
+        json.dumps(expected, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, AssertionError, RecursionError):
+        assert isinstance(verdict, Refused)
+        assert verdict.code == 5003
+    else:
+        assert isinstance(verdict, Allowed)
+        assert repr(json.loads(verdict.payload)) == repr(expected), "numbers are of the same type too"
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list) and None in value:
+        raise ValueError("a null in a list")
+    return [without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
+def refuse(text: str) -> None:
+    raise ValueError(text)
 
 
 @pytest.mark.parametrize(

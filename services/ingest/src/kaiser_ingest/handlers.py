@@ -17,6 +17,7 @@ from kaiser_ingest.consumers import factory_exit, outbox
 from kaiser_ingest.consumers.factory_exit import FactoryExit
 from kaiser_ingest.consumers.outbox import Outbox
 from kaiser_ingest.consumers.receiver import Receiver
+from kaiser_ingest.consumers.urgent_first import UrgentFirst
 from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
@@ -54,6 +55,7 @@ def send(
     """Register what the holder of the lease sends over MQTT. Stops and clears have a consumer of their own, which waits
     for no other; of the rest, what a killed predecessor held comes before what is newer."""
     subscribers = []
+    urgent_first = UrgentFirst()
     for spec in (INGEST_OUTBOX, INGEST_URGENT) if settings.has_devices else ():
         consumer = Consumer(
             bus,
@@ -72,6 +74,7 @@ def send(
             generation_of=known.generations.get,
             is_offline=known.presence.is_offline,
             taps=receiver.taps,
+            urgent_first=urgent_first,
         )
         subscribers.append(broker.durable(consumer))
         subscribers[-1](to_devices.on_messages)

@@ -29,6 +29,7 @@ from kaiser_common.runtime.consume import Unreadable
 from kaiser_ingest import metrics
 from kaiser_ingest.consumers.outbox_checks import OutboxChecks, WaitingMessage
 from kaiser_ingest.consumers.session import MqttSession
+from kaiser_ingest.consumers.urgent_first import UrgentFirst
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.lateness import expiry_of
 from kaiser_ingest.domain.stop_order import StopOrder
@@ -53,6 +54,8 @@ _TO_A_WRITE = 25
 _ANSWERS_WITHIN_S = 1.0
 _RECEIPT_WITHIN_S = 2.0
 _URGENT_AGAIN_S = 1.0
+_BEHIND_URGENT_S = 0.25
+"""So long a pack of the ordinary lane waits at most for urgent messages that are on their way."""
 _BROADCAST = urgent_subject(BROADCAST, "all")
 
 
@@ -71,13 +74,16 @@ class Outbox:
         generation_of: Callable[[str], str | None],
         is_offline: Callable[[str], bool],
         taps: Taps | None = None,
+        urgent_first: UrgentFirst | None = None,
     ) -> None:
+        """urgent_first: shared by the two lanes of a process."""
         self._bus = bus
         self._consumer = consumer
         self._session = session
         self._stops = stops
         self._kept = kept
         self._taps = taps or Taps()
+        self._urgent_first = urgent_first or UrgentFirst()
         self._urgent = consumer.spec is INGEST_URGENT
         self._checks = OutboxChecks(bus, consumer, events, stops, generation_of, is_offline, self._taps)
 
@@ -88,14 +94,24 @@ class Outbox:
         further: list[Delivery] = []
         try:
             for part in _parts([each for each in batch if self._consumer.holds(each)]):
-                await self._deliver(part, further)
+                await self._in_turn(part, further)
         except Exception:  # raised again: the loop knows the batch, and not what was fetched further
             await self._consumer.nak(further, delay_s=1.0)
             raise
         return ()
 
+    async def _in_turn(self, part: Sequence[Delivery], further: list[Delivery]) -> None:
+        """Deliver; a pack of the ordinary lane once no urgent message is on its way, or a moment later."""
+        if self._urgent:
+            with self._urgent_first.on_the_way():
+                await self._deliver(part, further)
+            return
+        if is_packed(part[0].subject):
+            await self._urgent_first.over(_BEHIND_URGENT_S)
+        await self._deliver(part, further)
+
     async def _deliver(self, batch: Sequence[Delivery], further: list[Delivery]) -> None:
-        waiting = await self._checks.wanted(batch)
+        waiting = await self._begun(batch)
         while waiting and not self._consumer.stopping:
             waiting = await self._checks.still_wanted(waiting)
             connection = await self._session.connection(_LOOK_EVERY_S)
@@ -107,13 +123,46 @@ class Outbox:
                 waiting += await self._checks.wanted(more)
         await self._consumer.nak([each.delivery for each in waiting], delay_s=0.1)
 
+    async def _begun(self, batch: Sequence[Delivery]) -> list[WaitingMessage]:
+        """Those of a batch that are to be published. An urgent pack is written by slices, if there is a connection: the
+        first lines are at their devices while the last are judged. Of it those that the broker did not take are left.
+        """
+        [first, *others] = batch
+        connection = None
+        if self._urgent and not others and is_packed(first.subject):
+            connection = await self._session.connection(0.0)
+        if connection is None:
+            return await self._checks.wanted(batch)
+        started = time.monotonic()
+        waiting: list[WaitingMessage] = []
+        futures: list[asyncio.Future[int]] = []
+        try:
+            async for judged in self._checks.slices(first):
+                some = await self._checks.still_wanted(judged)
+                if not futures:
+                    started = time.monotonic()
+                is_whole = len(futures) == len(waiting)  # else the connection is lost
+                waiting += some
+                if is_whole:
+                    futures += await self._written(connection, some)
+        except Exception:  # raised again: what was written before a line with a bug is not written again
+            await self._settled(waiting, await _answers(futures, len(waiting)), started)
+            raise
+        return await self._settled(waiting, await _answers(futures, len(waiting)), started)
+
     async def _publish(self, connection: MqttConnection, waiting: list[WaitingMessage]) -> list[WaitingMessage]:
         """Publish in order, acknowledge what the broker took; what is left from the first one without PUBACK on."""
         if not await self._is_taken_now(connection, waiting):
             await self._consumer.stopped_within(0.1)
             return waiting
         started = time.monotonic()
-        answers = await self._answers(connection, waiting)
+        futures = await self._written(connection, waiting)
+        return await self._settled(waiting, await _answers(futures, len(waiting)), started)
+
+    async def _settled(
+        self, waiting: Sequence[WaitingMessage], answers: Sequence[int | None], started: float
+    ) -> list[WaitingMessage]:
+        """Acknowledge what the broker took; what is left from the first one without PUBACK on."""
         done: list[WaitingMessage] = []
         left: list[WaitingMessage] = []
         for each, answer in zip(waiting, answers, strict=True):
@@ -166,8 +215,10 @@ class Outbox:
         except BusUnavailable as error:
             log.warning("receipts_lost", messages=len(receipts), reason=str(error))
 
-    async def _answers(self, connection: MqttConnection, waiting: Sequence[WaitingMessage]) -> list[int | None]:
-        """The PUBACK code of each message, None where none came."""
+    async def _written(
+        self, connection: MqttConnection, waiting: Sequence[WaitingMessage]
+    ) -> "list[asyncio.Future[int]]":
+        """Write messages; the PUBACK codes, of fewer than all if the connection is lost or one is too late."""
         futures: list[asyncio.Future[int]] = []
         try:
             for each in waiting:
@@ -181,13 +232,7 @@ class Outbox:
                     await asyncio.sleep(0)  # the socket is written to between two turns of the loop
         except (ConnectionLost, TimeoutError) as error:
             log.debug("outbox_connection_lost", reason=str(error))
-        if futures:
-            await asyncio.wait(futures, timeout=PUBACK_TIMEOUT_S)
-        answers = [
-            each.result() if each.done() and not each.cancelled() and each.exception() is None else None
-            for each in futures
-        ]
-        return answers + [None] * (len(waiting) - len(futures))
+        return futures
 
     def _send(
         self, connection: MqttConnection, each: WaitingMessage, places: asyncio.Semaphore | None
@@ -215,6 +260,16 @@ class Outbox:
         text = f"no PUBACK in {MAX_ATTEMPTS} attempts"
         await self._checks.reject(left[0].delivery, left[0].message.topic, Code.RETRY_EXHAUSTED, text)
         return left[1:]
+
+
+async def _answers(futures: "Sequence[asyncio.Future[int]]", count: int) -> list[int | None]:
+    """The PUBACK code of each of `count` messages, None where none came."""
+    if futures:
+        await asyncio.wait(futures, timeout=PUBACK_TIMEOUT_S)
+    answers = [
+        each.result() if each.done() and not each.cancelled() and each.exception() is None else None for each in futures
+    ]
+    return answers + [None] * (count - len(futures))
 
 
 def _parts(batch: Sequence[Delivery]) -> list[list[Delivery]]:

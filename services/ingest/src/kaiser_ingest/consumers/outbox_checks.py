@@ -6,7 +6,7 @@ between: the messages are not acknowledged, and come again.
 """
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -31,6 +31,8 @@ from kaiser_ingest.domain.taps import Fate, Taps
 from kaiser_ingest.publish import SystemEvents
 
 log = structlog.get_logger()
+
+_SLICE = 250
 
 
 @dataclass(slots=True)
@@ -70,16 +72,20 @@ class OutboxChecks:
 
     async def wanted(self, batch: Sequence[Delivery]) -> list[WaitingMessage]:
         """Those of a batch that can be published and are not overtaken."""
-        decoded: list[WaitingMessage] = []
-        for delivery in batch:
-            sequence = delivery.stream_sequence
-            try:
-                lines = self._packs.lines(delivery)
-            except NotAPack as error:
-                await self.reject(delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error))
-                continue
-            decoded += [each for line in lines if (each := await self._decoded(line, sequence)) is not None]
-        return await self._without_superseded(decoded)
+        return [each for delivery in batch async for some in self.slices(delivery) for each in some]
+
+    async def slices(self, delivery: Delivery) -> AsyncIterator[list[WaitingMessage]]:
+        """As `wanted`, of one message, or of a pack, of which at most 250 lines are judged at a time."""
+        sequence = delivery.stream_sequence
+        try:
+            lines = self._packs.lines(delivery)
+        except NotAPack as error:
+            await self.reject(delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error))
+            return
+        for start in range(0, len(lines), _SLICE):
+            some = lines[start : start + _SLICE]
+            decoded = [each for line in some if (each := await self._decoded(line, sequence)) is not None]
+            yield await self._without_superseded(decoded)
 
     async def still_wanted(self, waiting: list[WaitingMessage]) -> list[WaitingMessage]:
         """Those that may still be published now; the others are reported and acknowledged."""
