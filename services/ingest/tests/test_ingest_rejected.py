@@ -24,6 +24,7 @@ from kaiser_common.contract.schemas.api.rejected import (
     ReplayedCause,
     ReplayRequest,
 )
+from kaiser_common.runtime.clock import now_ms
 from kaiser_ingest.api import rejected_causes
 from kaiser_ingest.api.rejected import RejectedMessages
 from kaiser_ingest.api.rejected_causes import RejectedCauses
@@ -293,7 +294,7 @@ async def test_a_step_whose_time_is_over_leaves_the_rest_to_the_next_and_all_are
     ada = Caller(user="ada", role="admin")
     async with connect(world.bus, "tests") as bus:
         registered = {NEW: None}
-        causes = RejectedCauses(bus, registered, RejectedMessages(bus, registered, 36_500 * 86_400_000))
+        causes = RejectedCauses(bus, registered, RejectedMessages(bus, registered, 36_500 * 86_400_000, now_ms))
         step: CauseReplay | None = CauseReplay(code=5001, topic=None, field="esp_id")
         replayed = refused = steps = 0
         while step is not None:

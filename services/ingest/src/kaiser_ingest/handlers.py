@@ -5,6 +5,7 @@ from kaiser_common.bus.consumer import Consumer
 from kaiser_common.contract.methods.ingest import METHODS
 from kaiser_common.contract.subjects import INGEST_FACTORY, INGEST_OUTBOX, INGEST_URGENT
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.durable import DurableSubscriber
 from kaiser_common.runtime.wiring import register
 
@@ -96,12 +97,12 @@ def send(
 
 def answer(broker: Broker, bus: Bus, receiver: Receiver, known: KnownDevices, settings: IngestSettings) -> None:
     """Register what the holder of the lease answers."""
-    rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS)
+    rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS, now_ms)
     causes = RejectedCauses(bus, known.sites, rejected)
-    inspection = InspectionApi(receiver.taps)
+    inspection = InspectionApi(receiver.taps, now_ms)
     profiles = ProfilesApi(receiver.session, receiver.environments if settings.has_factory else None)
     messages = MessagesApi(
-        receiver.dialect, known.sites, settings.vda5050_interfaces, settings.sensor_retention_days * _DAY_MS
+        receiver.dialect, known.sites, settings.vda5050_interfaces, settings.sensor_retention_days * _DAY_MS, now_ms
     )
     register(
         broker.rpc(name="ingest" if settings.has_devices else "ingest-factory"),

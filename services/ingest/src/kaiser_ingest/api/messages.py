@@ -2,13 +2,13 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 
 import msgspec
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.messages import CheckedMessage, CheckMessage, RetainedTopics
-from kaiser_common.runtime.clock import now_ms
 from kaiser_factory_dialect import reading
 from kaiser_factory_dialect.reading import Arrival, read
 from kaiser_factory_dialect.topics import parse
@@ -23,8 +23,14 @@ class MessagesApi:
     """Judges messages by the functions that the pipeline judges them by; nothing is published."""
 
     def __init__(
-        self, dialect: FactoryDialect | None, registered: Registered, interfaces: tuple[str, ...], retention_ms: int
+        self,
+        dialect: FactoryDialect | None,
+        registered: Registered,
+        interfaces: tuple[str, ...],
+        retention_ms: int,
+        now_ms: Callable[[], int],
     ) -> None:
+        self._now_ms = now_ms
         self._dialect = dialect
         self._registered = registered
         self._interfaces = interfaces
@@ -32,7 +38,7 @@ class MessagesApi:
 
     async def check(self, request: CheckMessage, _: Caller) -> CheckedMessage:
         """The verdict on a message. RpcError 422: payload_base64 is not valid base64."""
-        payload, now = _payload(request), now_ms()
+        payload, now = _payload(request), self._now_ms()
         if self._dialect is not None and self._dialect.takes(request.topic.encode(errors="replace")):
             if not self._dialect.reads:
                 return CheckedMessage(verdict="ignore", reason="observed")

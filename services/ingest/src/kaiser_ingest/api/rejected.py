@@ -8,7 +8,7 @@ import asyncio
 import base64
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
 from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
@@ -32,7 +32,6 @@ from kaiser_common.contract.schemas.api.rejected import (
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.subjects import REJECTED
 from kaiser_common.contract.topics import is_downlink, parse
-from kaiser_common.runtime.clock import now_ms
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from pydantic_core import to_json
@@ -56,7 +55,8 @@ MOST_PAGE_BYTES = 1024 * 1024
 class RejectedMessages:
     """Reads the stream REJECTED; a replay publishes immediately."""
 
-    def __init__(self, bus: Bus, registered: Registered, retention_ms: int) -> None:
+    def __init__(self, bus: Bus, registered: Registered, retention_ms: int, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
         self._bus = bus
         self._registered = registered
         self._retention_ms = retention_ms
@@ -140,7 +140,8 @@ class RejectedMessages:
         )
 
     def _outcomes(self, topic: str, payload: bytes, received_at: int) -> tuple[Outcome, ...]:
-        return admit(validate(topic, payload, received_at), self._registered, now_ms() - self._retention_ms, payload)
+        oldest_ms = self._now_ms() - self._retention_ms
+        return admit(validate(topic, payload, received_at), self._registered, oldest_ms, payload)
 
     async def _publish(self, outgoing: list[Outgoing]) -> None:
         for each in outgoing:
