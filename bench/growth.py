@@ -1,6 +1,11 @@
 """Whether speed stays the same with more devices, with more clients, or with more rows in the table."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
+
+import psycopg
+from kaiser_common.runtime.partitions import make_day_partitions
 
 from bench.bed import Bed
 from bench.latency import at_rate
@@ -9,12 +14,15 @@ from bench.saturation import saturate
 _FILL = """
 INSERT INTO sensor.data
     (time, esp_id, gpio, sensor_type, raw, value, unit, quality, processing_mode, data_source, clock)
-SELECT now() - interval '1 day' - make_interval(secs => number * 0.06),
+SELECT now() - interval '1 day' - make_interval(secs => number * %s::float8),
     'TEST_B' || lpad((number %% 1000)::text, 5, '0'),
     3, 'ds18b20', number, 21.5, '°C', 'good', 'device', 'real', 'device'
 FROM generate_series(%s::bigint, %s::bigint) AS number ON CONFLICT DO NOTHING
 """
-"""A thousand sensors, a reading a minute, back from yesterday."""
+"""A thousand sensors, back from yesterday, each reading so many seconds before the one of the number before."""
+_SPACING_S = 0.06
+"""A reading of each of the thousand sensors a minute."""
+_DAY_S = 86_400
 _SIZE = """
 SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'sensor.data'::regclass
 """
@@ -44,14 +52,26 @@ def by_rows(bed: Bed, numbers: list[int], count: int) -> dict[int, int]:
     """Readings a second with so many rows of the last days already in the table, which grows from number to number."""
     found: dict[int, int] = {}
     for number in numbers:
+        for first in range(bed.filled, number, _AT_ONCE):
+            bed.filled = min(first + _AT_ONCE, number)
+            fill(bed.stack.addresses["database_url"], first, bed.filled - 1)
         with bed.connect() as connection:
-            for first in range(bed.filled, number, _AT_ONCE):
-                bed.filled = min(first + _AT_ONCE, number)
-                connection.execute(_FILL, [first, bed.filled - 1])
             connection.execute("ANALYZE sensor.data")
             connection.execute("CHECKPOINT")
         found[number] = saturate(bed, count=count, devices=1000)["per_s"]
     return found
+
+
+def fill(database_url: str, first: int, last: int, *, spacing_s: float = _SPACING_S) -> None:
+    """Add the readings of these numbers, in partitions by day, which sensor makes before the readings of a day come."""
+    asyncio.run(_make_partitions(database_url, days_back=int(last * spacing_s / _DAY_S) + 3))
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+        connection.execute(_FILL, [spacing_s, first, last])
+
+
+async def _make_partitions(database_url: str, days_back: int) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+        await make_day_partitions(connection, "sensor.data", datetime.now(UTC), days_back=days_back)
 
 
 def bytes_per_row(bed: Bed) -> int:
