@@ -330,10 +330,12 @@ class DeliveryModel(RuleBasedStateMachine):
 
     def wake(self) -> None:
         """The ones that stood still go on where they were."""
-        for each in (*self.zombies, self.holder):
+        awake, self.zombies = self.zombies, []
+        for each in (*awake, self.holder):
             each.bus.thaw()
-        self.zombies.clear()
         self.run()
+        for each in awake:
+            each.task.cancel()
 
     @rule(most=st.integers(1, 5), end=st.sampled_from(["ack", "ack", "nak", "killed before", "killed after"]))
     def show(self, most: int, end: str) -> None:
@@ -426,9 +428,10 @@ class DeliveryModel(RuleBasedStateMachine):
         assert set(self.numbers(self.events)) == numbers - refused
         self.no_reading_is_stored_or_shown_twice()
         self.no_reading_has_two_rows()
-        for task in asyncio.all_tasks(self.loop):
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
             task.cancel()
-        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.run_until_complete(asyncio.wait(left))
         self.loop.close()
 
     def numbers(self, stream: Stream) -> Counter[int]:

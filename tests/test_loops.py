@@ -17,7 +17,7 @@ OWN = {
     "alarm/consumers/owners.py": "waits longer after each try",
     "alarm/jobs/holder.py": "a step wakes it",
     "ingest/api/rejected_causes.py": "gives other work its turn",
-    "ingest/consumers/pipeline.py": "the least time between two packs",
+    "ingest/consumers/publishing.py": "repeats what is left, until the lease ends",
     "ingest/mqtt/sandbox.py": "until nothing has come for a while",
     "logic/consumers/evaluator.py": "its pauses follow from what is due",
     "logic/jobs/actions.py": "waits for what becomes of a newer command, within a time",

@@ -11,7 +11,7 @@ from jumping import JumpingLoop
 from kaiser_common.bus.connection import BusUnavailable, Outgoing
 from kaiser_common.contract.pack import count
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
-from kaiser_ingest.consumers import pipeline
+from kaiser_ingest.consumers import pipeline, publishing
 from kaiser_ingest.consumers.pipeline import Pipeline
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
 from kaiser_ingest.domain.incoming import Incoming
@@ -47,6 +47,11 @@ class OrderNoted(Bus):
         self.parts.append(([message.subject for message in messages], ordered))
 
 
+async def ended(running: "asyncio.Task[None]") -> None:
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 def state(number: int, serial: str) -> Incoming:
     topic, payload = f"module/v1/ff/{serial}/state", {"serialNumber": serial, "orderId": str(number)}
     return Incoming(topic.encode(), json.dumps(payload).encode(), number + 1, 1, False, False, 0, NOW_MS)
@@ -74,7 +79,7 @@ async def published(bus: Bus, arrivals: Sequence[tuple[int, int]]) -> list[tuple
         line.offer([reading(number + each) for each in range(together)])
         number, at_ms = number + together, arrives_ms
     await asyncio.sleep(1.0)
-    running.cancel()
+    await ended(running)
     return bus.published
 
 
@@ -120,7 +125,7 @@ async def published_of_unread(bus: Bus, unread: list[int]) -> list[tuple[int, in
     await asyncio.sleep(1.0)
     line.offer([reading(next(numbers))])
     await asyncio.sleep(1.0)
-    running.cancel()
+    await ended(running)
     return bus.published
 
 
@@ -192,7 +197,7 @@ def test_messages_of_a_machine_and_of_the_ccu_are_stored_in_order(messages: list
         running = asyncio.create_task(line.run(lambda _: None))
         line.offer(messages)
         assert await line.drained(10.0)
-        running.cancel()
+        await ended(running)
 
     try:
         loop.run_until_complete(take())
@@ -230,7 +235,8 @@ def test_what_the_broker_retains_is_stored_though_nats_was_away_for_longer_than_
 ) -> None:
     """Readings are left to the next holder then, and what came with them; the broker delivers it all again."""
     loop = JumpingLoop()
-    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=loop.time, time=lambda: NOW_MS / 1000))
+    for module in (pipeline, publishing):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=loop.time, time=lambda: NOW_MS / 1000))
     bus = Away(loop)
     line = of_a_factory(bus, ["ESP_A"])
     acknowledged: list[Incoming] = []
@@ -246,7 +252,7 @@ def test_what_the_broker_retains_is_stored_though_nats_was_away_for_longer_than_
         await asyncio.sleep(60.0)
         line.offer([each._replace(packet_id=each.packet_id + 100) for each in together])
         assert await line.drained(10.0)
-        running.cancel()
+        await ended(running)
 
     try:
         loop.run_until_complete(take())

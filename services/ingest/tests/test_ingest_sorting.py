@@ -47,13 +47,20 @@ def a_sorter(clock: Clock) -> Sorter:
 
 def published(batch: Batch) -> list[str]:
     """Ids of all that a batch stores."""
-    return [*batch.sensors, *batch.devices, *batch.rejected]
+    return [*batch.sensors, *batch.devices, *batch.trailing]
+
+
+def prepared(sorter: Sorter, message: Incoming) -> Batch:
+    batch = sorter.begin([message])
+    sorter.sort_others(batch)
+    return batch
 
 
 def stored(sorter: Sorter, message: Incoming) -> list[str]:
     """Ids of what is stored of one message."""
-    batch = sorter.prepare([message])
+    batch = prepared(sorter, message)
     sorter.stored(batch)
+    sorter.rejections_stored(batch)
     return published(batch)
 
 
@@ -94,7 +101,7 @@ def test_what_another_process_stored_is_compared_with_new_deliveries_for_130_s()
     """A broker without the DUP flag delivers again as soon as ingest is back."""
     clock = Clock()
     first = a_sorter(clock)
-    [line] = first.prepare([BAD]).rejected.values()
+    [line] = prepared(first, BAD).trailing.values()
     for after_s, published_again in ((129, 0), (131, 1)):
         clock.now_s = 50.0
         sorter = a_sorter(clock)

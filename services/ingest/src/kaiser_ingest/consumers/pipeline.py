@@ -1,19 +1,19 @@
 """The pipeline of received messages: take them in order, have them sorted, publish, and hand back what is stored.
 
-One batch is under way at a time, so order is kept and what is in flight is bounded by the window. A process that is
-killed has acknowledged nothing that is not stored: the broker delivers the rest again, and the ids make it harmless.
+One batch is under way at a time, so order is kept and what is in flight is bounded by the window; the rejections of
+the batches before it may still be stored (trailing.py). A process that is killed has acknowledged nothing that is not
+stored: the broker delivers the rest again, and the ids make it harmless.
 """
 
 import asyncio
-import math
 import time
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import chain, islice
 
-import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.bus.metrics import STAGE_SECONDS
 from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.errors import Rejected
@@ -22,18 +22,17 @@ from kaiser_common.contract.topics import parse
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.tracing import Tracer
 
+from kaiser_ingest.consumers.publishing import Part, Publisher
 from kaiser_ingest.consumers.sorting import Batch, Sorter, decoded
+from kaiser_ingest.consumers.trailing import RejectionTrail
 from kaiser_ingest.domain.admission import Registered
 from kaiser_ingest.domain.clocks import WrongClock
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
 from kaiser_ingest.domain.factory_packs import to_factory_packs
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.domain.outgoing import to_packs, to_rejected_packs
-from kaiser_ingest.domain.own_packs import OwnPacks
+from kaiser_ingest.domain.outgoing import to_packs
 from kaiser_ingest.domain.taps import Taps
 from kaiser_ingest.metrics import PACK_BYTES, PACK_READINGS, Accounts, Result
-
-log = structlog.get_logger()
 
 UNKNOWN_KIND = "unknown"
 FACTORY_KIND = "factory"
@@ -42,9 +41,11 @@ DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 """Where Mosquitto publishes how many messages it has dropped since it started; not a message of a device."""
 _DROPPED_TOPIC = DROPPED_TOPIC.encode()
 _BATCH_BYTES = 1024 * 1024
-_RETRY_S = 0.5
-_PUBLISH_S = 10.0
-"""How long a part of a batch is repeated before the batch is looked at again."""
+_MANY_OTHERS = 20
+"""With so many messages that are no readings in the usual form, the readings of a batch are published before the others
+are sorted."""
+_TURNS_TO_WRITE = 3
+"""Turns of the loop in which a message that is published reaches the socket: the task, nats-py's writer, uvloop."""
 _SPACING_S = 0.005
 """Least time between two batches: each pack costs NATS a sync and 0.3 to 1 ms, however small it is. The first message
 after a quiet moment waits for nothing."""
@@ -73,6 +74,8 @@ class Pipeline:
         taps: Taps | None = None,
     ) -> None:
         self._bus = bus
+        self._publisher = Publisher(bus)
+        self._trail = RejectionTrail(bus, self._publisher)
         self._sorter = Sorter(
             registered,
             bus.message_id,
@@ -87,33 +90,31 @@ class Pipeline:
         self._batch_size = batch_size
         self._qos0_limit = qos0_limit
         self._on_heard = on_heard
-        self._own_packs = OwnPacks()
         self._waiting: deque[Incoming] = deque()
-        self._under_way: list[Incoming] = []
+        self._under_way: Sequence[Incoming] = ()
         self._qos0 = 0
         self.in_flight_bytes = 0
         """Bytes of the payloads received and not yet stored."""
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._valid_until: Callable[[], float] = lambda: math.inf
         self._seconds = STAGE_SECONDS.labels("mqtt_to_bus")
         self.accounts = Accounts(self._in_flight_by_kind, self.oldest_age_s)
 
     @property
     def in_flight(self) -> int:
         """QoS 1 messages received and not yet stored."""
-        return self.held - self._qos0
+        return self.held + self._trail.held - self._qos0
 
     @property
     def held(self) -> int:
-        """Messages received and not yet stored."""
+        """Messages received and not yet stored, without those of batches whose rejections are being stored."""
         return len(self._waiting) + len(self._under_way)
 
     def oldest_age_s(self) -> float:
         """Age of the oldest message that is not stored yet; 0 if there is none."""
-        oldest = self._under_way or self._waiting
-        return max(0.0, time.time() - oldest[0].received_at_ms / 1000) if oldest else 0.0
+        oldest = next(chain(self._trail.messages(), self._under_way, self._waiting), None)
+        return max(0.0, time.time() - oldest.received_at_ms / 1000) if oldest is not None else 0.0
 
     def offer(self, messages: Sequence[Incoming]) -> None:
         """Take what a connection received. QoS 0 messages over their limit are dropped and counted."""
@@ -144,8 +145,7 @@ class Pipeline:
             else:
                 kept.append(message)
         self._waiting = kept
-        if not kept and not self._under_way:
-            self._idle.set()
+        self._note_idle()
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight; False if that takes longer."""
@@ -155,30 +155,49 @@ class Pipeline:
         self, on_stored: Callable[[Sequence[Incoming]], None], read: Callable[[], None] = lambda: None
     ) -> None:
         """Store what arrives until cancelled; `on_stored` is called with what is stored, in the order of receipt, and
-        `read` before each batch, to offer what the connection has left unread so far.
+        `read` before each batch, to offer what the connection has left unread so far."""
 
-        Behind a batch that had no room for all that waited the next one follows at once.
-        """
-        while True:
-            read()
-            await self._arrived.wait()
-            began_at = time.monotonic()
-            self._under_way = self._take()
-            is_full = bool(self._waiting)
-            if not self._under_way:
-                self._arrived.clear()
-                self._idle.set()
-                continue
-            batch = self._sorter.prepare(self._under_way)
-            while not await self._store(batch):
-                self._leave_to_the_next_holder()
-                batch = self._sorter.prepare(self._under_way)
-            if self._under_way:
-                on_stored(self._finish(batch))
-            elif not self._waiting:
-                self._idle.set()
-            if not is_full:
-                await asyncio.sleep(max(0.0, began_at + _spacing_s(len(batch.sensors)) - time.monotonic()))
+        def finish(batch: Batch) -> None:
+            self._sorter.rejections_stored(batch)
+            self._finish(batch, on_stored)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._trail.run(finish, self._leave), name="rejections")
+            while True:
+                await self._trail.room()
+                read()
+                await self._arrived.wait()
+                await self._next_batch(on_stored)
+
+    async def _next_batch(self, on_stored: Callable[[Sequence[Incoming]], None]) -> None:
+        """Store what has arrived, and wait until the next batch may begin: behind one that had no room for all that
+        waited it follows at once."""
+        began_at = time.monotonic()
+        self._under_way = self._take()
+        is_full = bool(self._waiting)
+        if not self._under_way:
+            self._arrived.clear()
+            self._note_idle()
+            return
+        if any(message.duplicate for message in self._under_way):
+            await self._trail.emptied()  # so that it is known which rejections are stored
+        batch = self._sorter.begin(self._under_way)
+        while not await self._store(batch):
+            self._leave_to_the_next_holder()
+            batch = self._sorter.begin(self._under_way)
+        self._under_way = ()
+        self._sorter.stored(batch)
+        if batch.messages:
+            self._seconds.observe(max(0, now_ms() - batch.messages[0].received_at_ms) / 1000)
+            for span in batch.spans:
+                span.end()
+            self._on_heard(batch.heard)
+            if batch.trailing or self._trail:
+                self._trail.add(batch)
+            else:
+                self._finish(batch, on_stored)
+        self._note_idle()
+        await asyncio.sleep(0.0 if is_full else max(0.0, began_at + _spacing_s(len(batch.sensors)) - time.monotonic()))
 
     def hold(
         self,
@@ -193,7 +212,7 @@ class Pipeline:
         packs, rejections: the last ones that were stored; of_factory: the deliveries of the last messages on FACTORY.
         The broker may deliver some of them again.
         """
-        self._valid_until = valid_until
+        self._publisher.valid_until = valid_until
         self._sorter.remember(packs, rejections, of_factory)
 
     def _take(self) -> list[Incoming]:
@@ -212,49 +231,47 @@ class Pipeline:
         return taken
 
     async def _store(self, batch: Batch) -> bool:
-        """Publish until all is stored, however long NATS is away. Readings need no order, because each has its time;
-        the factory's messages are in order on FACTORY, and on TOPICS those of one machine, and those of the CCU.
+        """Sort the rest of a batch, and publish until all but the trailing rejections is stored, however long NATS is
+        away. Readings need no order, because each has its time, so they do not wait until the others are sorted.
 
-        False: packs whose messages the broker delivers again are left, and the lease is over. A process that was
-        stopped for a while must not publish them behind the next holder, because JetStream does not know a line of a
-        pack by its id.
+        False: packs whose messages the broker delivers again are left, and the lease is over.
         """
-        packs = to_packs(batch.sensors.values(), self._bus.message_id)
-        rejected = to_rejected_packs(list(batch.rejected.values()), self._bus.message_id, self._has_own_packs)
-        of_devices = [list(part.values()) for part in (batch.devices, batch.events)]
-        read, as_they_came = list(batch.factory.values()), list(batch.topics.values())
-        of_factory = to_factory_packs(read, self._bus.message_id)
-        known_by_line = [part for part in (packs, rejected, of_factory) if part]
-        parts = [(part, False) for part in (packs, rejected) if part]
-        parts += [(part, True) for part in (*of_devices, of_factory) if part]
-        if as_they_came:
-            parts.append((as_they_came, _needs_order(read, as_they_came)))
-        while parts:
-            within_s = _PUBLISH_S
-            if batch.comes_again and any(part is each for part, _ in parts for each in known_by_line):
-                within_s = min(within_s, self._valid_until() - time.monotonic())
-                if within_s <= 0:
-                    return False
-            attempts = [self._is_published(part, within_s, ordered=ordered) for part, ordered in parts]
-            done = [await attempts[0]] if len(attempts) == 1 else await asyncio.gather(*attempts)
-            parts = [part for part, published in zip(parts, done, strict=True) if not published]
-            if parts:
-                await asyncio.sleep(_RETRY_S)
+        readings, comes_again = batch.sensors.values(), batch.comes_again
+        if not batch.others:
+            return await self._publisher.store([self._packs(readings)], comes_again=comes_again)
+        if not readings or len(batch.others) < _MANY_OTHERS:
+            self._sorter.sort_others(batch)
+            return await self._publisher.store(self._parts(batch, readings), comes_again=comes_again)
+        async with asyncio.TaskGroup() as tasks:
+            packs, published = self._packs(readings), len(readings)
+            first = tasks.create_task(self._publisher.store([packs], comes_again=comes_again), name="readings")
+            for _ in range(_TURNS_TO_WRITE):
+                await asyncio.sleep(0)
+            self._sorter.sort_others(batch)
+            parts = self._parts(batch, islice(readings, published, None))
+            others_stored = await self._publisher.store(parts, comes_again=comes_again)
+        return first.result() and others_stored
+
+    def _parts(self, batch: Batch, readings: Iterable[Outgoing]) -> list[Part]:
+        """The parts of a batch, of its readings these. The factory's messages are in order on FACTORY, and on TOPICS
+        those of one machine, and those of the CCU."""
+        rejected = self._trail.to_packs(list(batch.rejected.values()))
+        of_factory, as_they_came = list(batch.factory.values()), list(batch.topics.values())
+        return [
+            self._packs(readings),
+            Part(rejected, is_packs=True),
+            Part(list(batch.devices.values()), ordered=True),
+            Part(list(batch.events.values()), ordered=True),
+            Part(to_factory_packs(of_factory, self._bus.message_id), ordered=True, is_packs=True),
+            Part(as_they_came, ordered=_needs_order(of_factory, as_they_came)),
+        ]
+
+    def _packs(self, readings: Iterable[Outgoing]) -> Part:
+        packs = to_packs(readings, self._bus.message_id)
         for pack in packs:
             PACK_READINGS.observe(count(pack.body))
             PACK_BYTES.observe(len(pack.body))
-        return True
-
-    async def _is_published(self, part: Sequence[Outgoing], within_s: float, *, ordered: bool) -> bool:
-        try:
-            await self._bus.publish_batch(part, ordered=ordered, deadline_s=within_s)
-        except BusUnavailable as error:
-            log.warning("not_stored_yet", messages=len(part), reason=str(error))
-            return False
-        return True
-
-    def _has_own_packs(self, rejected_subject: str) -> bool:
-        return self._own_packs.allows(rejected_subject, time.monotonic())
+        return Part(packs, is_packs=True)
 
     def _leave_to_the_next_holder(self) -> None:
         """Drop what is under way and was not acknowledged; QoS 0 messages come only once, so they stay."""
@@ -268,26 +285,35 @@ class Pipeline:
                 kept.append(message)
         self._under_way = kept
 
-    def _finish(self, batch: Batch) -> list[Incoming]:
-        """Account for the batch that is stored; returns its messages."""
-        done, self._under_way = self._under_way, []
-        self._sorter.stored(batch)
+    def _leave(self, batch: Batch) -> None:
+        """Drop a batch whose rejections were not stored before the lease ended; its QoS 0 messages are stored."""
+        for message, result in zip(batch.messages, batch.results, strict=True):
+            kind = _kind(message.topic)
+            self.in_flight_bytes -= len(message.payload)
+            if message.qos:
+                self._finish_unpublished(kind, "lease_lost")
+            else:
+                self._qos0 -= 1
+                self.accounts.finished[kind, result] += 1
+        self._note_idle()
+
+    def _finish(self, batch: Batch, on_stored: Callable[[Sequence[Incoming]], None]) -> None:
+        """Account for a batch that is stored as a whole, and have it acknowledged."""
+        done = batch.messages
         self.in_flight_bytes -= sum(len(message.payload) for message in done)
-        now = now_ms()
         self._qos0 -= sum(message.qos == 0 for message in done)
         accounts = self.accounts
         accounts.finished.update(zip(_kinds(done), batch.results, strict=True))
         accounts.rejected.update(batch.codes)
         accounts.odd.update(batch.odd)
         accounts.ignored.update(batch.ignored)
-        accounts.acknowledged(now, Tally([message.received_at_ms for message in done]))
-        self._seconds.observe(max(0, now - done[0].received_at_ms) / 1000)
-        for span in batch.spans:
-            span.end()
-        self._on_heard(batch.heard)
-        if not self._waiting:
+        accounts.acknowledged(now_ms(), Tally([message.received_at_ms for message in done]))
+        self._note_idle()
+        on_stored(done)
+
+    def _note_idle(self) -> None:
+        if not self._waiting and not self._under_way and not self._trail:
             self._idle.set()
-        return done
 
     def _note_dropped(self, payload: bytes) -> None:
         """Keep the broker's own count; a payload that is not a number is ignored."""
@@ -299,7 +325,7 @@ class Pipeline:
         self.accounts.ignored[reason] += 1
 
     def _in_flight_by_kind(self) -> dict[str, int]:
-        return dict(Tally(_kinds([*self._under_way, *self._waiting])))
+        return dict(Tally(_kinds([*self._trail.messages(), *self._under_way, *self._waiting])))
 
 
 def _needs_order(read: Sequence[Outgoing], as_they_came: Sequence[Outgoing]) -> bool:

@@ -26,7 +26,7 @@ from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.stored import rejected_deliveries, stored_readings
 from kaiser_ingest.domain.taps import Fate, Taps
 from kaiser_ingest.domain.unknown_alerts import UnknownAlerts
-from kaiser_ingest.domain.usual import UsualReading, usual_reading
+from kaiser_ingest.domain.usual import usual_reading
 from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate, word_of
 from kaiser_ingest.domain.verdicts import verdict_of
 from kaiser_ingest.metrics import Result
@@ -41,17 +41,26 @@ _UNKNOWN = ""
 
 @dataclass(slots=True)
 class Batch:
-    """The results of a batch of messages."""
+    """A batch of messages, and what is made of them."""
 
+    messages: Sequence[Incoming] = ()
+    others: list[int] = field(default_factory=list)
+    """The places of the messages that `Sorter.begin` did not sort."""
+    in_order: bool = False
+    """It sorted none, because somebody looks at the messages in their order."""
     sensors: dict[str, Outgoing] = field(default_factory=dict)
     devices: dict[str, Outgoing] = field(default_factory=dict)
     factory: dict[str, Outgoing] = field(default_factory=dict)
     topics: dict[str, Outgoing] = field(default_factory=dict)
     rejected: dict[str, Outgoing] = field(default_factory=dict)
+    """Rejections that are stored with the batch: of the factory, and of QoS 0 messages, which come only once."""
+    trailing: dict[str, Outgoing] = field(default_factory=dict)
+    """Rejections that may be stored behind it: of QoS 1 messages, which come again until they are acknowledged."""
     events: dict[str, Outgoing] = field(default_factory=dict)
     unknown_alerts: dict[str, int] = field(default_factory=dict)
     """Devices that are not let in whose alerts become events, each with the receive time (ms)."""
     results: list[Result] = field(default_factory=list)
+    """How each message ended, in their order."""
     codes: list[Code] = field(default_factory=list)
     odd: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -108,7 +117,7 @@ class Sorter:
                 self._server_times.note(reading)
 
     def stored(self, batch: Batch) -> None:
-        """Know that a batch is stored."""
+        """Know that a batch is stored, but for the rejections that trail."""
         now_s = self._monotonic()
         self._stored_ids.add(batch.sensors, now_s)
         self._stored_ids.add(batch.devices, now_s)
@@ -117,39 +126,55 @@ class Sorter:
         self._rejected_ids.add(batch.rejected, now_s)
         self._unknown_alerts.published(batch.unknown_alerts)
 
+    def rejections_stored(self, batch: Batch) -> None:
+        """Know that the rejections that trailed a batch are stored."""
+        self._rejected_ids.add(batch.trailing, self._monotonic())
+
     def left(self) -> None:
         """Forget a batch that was not stored: its messages are new again when the broker delivers them."""
         if self._factory is not None:
             self._factory.read_again()
 
-    def prepare(self, messages: Sequence[Incoming]) -> Batch:
-        """Accept, reject or ignore each message; the batch to be stored, in their order."""
+    def begin(self, messages: Sequence[Incoming]) -> Batch:
+        """A batch of these messages in which the readings in the usual form are sorted. The others are left to
+        `sort_others`: to judge a bad message takes several times as long.
+
+        Where devices' messages are kept as they came or shown, all are left.
+        """
         self._now_s = self._monotonic()
-        batch = Batch(comes_again=any(message.qos for message in messages))
-        for message in messages:
-            if self._factory is not None and self._factory.takes(message.topic):
-                taken = self._factory.take(message, decoded(message.topic), self._id(message, 0))
-                self._sort_factory(taken, message, batch)
-                continue
-            oldest_ms = message.received_at_ms - self._retention_ms
-            if not message.retained:
-                usual = usual_reading(message.topic, message.payload, message.received_at_ms)
-                if usual is not None and self._admits(usual, oldest_ms):
-                    self._take_usual(usual, message, batch)
-                    if self._taps.armed:
-                        self._show(message, decoded(message.topic), _USUAL)
-                    if self._observer is not None:
-                        self._observe(self._observer, message, Kind.SENSOR_DATA.value, batch)
-                    continue
-            topic = decoded(message.topic)
-            outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
-            outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
-            self._sort(outcomes, message, topic, batch)
-            if self._taps.armed:
-                self._show(message, topic, verdict_of(outcomes))
-            if self._observer is not None:
-                self._observe(self._observer, message, word_of(outcomes), batch)
+        batch = Batch(messages, comes_again=any(message.qos for message in messages))
+        batch.in_order = self._observer is not None or self._taps.armed
+        batch.results = [Result.PUBLISHED] * len(messages)
+        takes = self._takes_usual
+        batch.others = [place for place, message in enumerate(messages) if batch.in_order or not takes(message, batch)]
         return batch
+
+    def sort_others(self, batch: Batch) -> None:
+        """Accept, reject or ignore the messages that `begin` left, in their order."""
+        for place in batch.others:
+            batch.results[place] = self._sort(batch.messages[place], batch)
+
+    def _sort(self, message: Incoming, batch: Batch) -> Result:
+        """Accept, reject or ignore a message."""
+        if self._factory is not None and self._factory.takes(message.topic):
+            taken = self._factory.take(message, decoded(message.topic), self._id(message, 0))
+            return self._sort_factory(taken, message, batch)
+        if batch.in_order and self._takes_usual(message, batch):
+            if self._taps.armed:
+                self._show(message, decoded(message.topic), _USUAL)
+            if self._observer is not None:
+                self._observe(self._observer, message, Kind.SENSOR_DATA.value, batch)
+            return Result.PUBLISHED
+        topic = decoded(message.topic)
+        outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
+        oldest_ms = message.received_at_ms - self._retention_ms
+        outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
+        result = self._sort_outcomes(outcomes, message, topic, batch)
+        if self._taps.armed:
+            self._show(message, topic, verdict_of(outcomes))
+        if self._observer is not None:
+            self._observe(self._observer, message, word_of(outcomes), batch)
+        return result
 
     def _observe(self, observer: FactoryDialect, message: Incoming, word: str, batch: Batch) -> None:
         """Keep a message of a device as it came, in addition to the message made from it."""
@@ -162,12 +187,16 @@ class Sorter:
         at_ms, qos, retained = message.received_at_ms, message.qos, message.retained
         self._taps.came(topic, message.payload, at_ms, verdict, qos=qos, retained=retained)
 
-    def _admits(self, usual: UsualReading, oldest_ms: int) -> bool:
-        """Whether `admit` would let it pass; if not, that gives the verdict."""
+    def _takes_usual(self, message: Incoming, batch: Batch) -> bool:
+        """Put a reading in the usual form on its way; False: it is something else, or `admit` would not let it pass."""
+        if message.retained:
+            return False
+        usual = usual_reading(message.topic, message.payload, message.received_at_ms)
+        if usual is None:
+            return False
         site = self._registered.get(usual.esp_id, _UNKNOWN)
-        return (site is None or site == usual.kaiser_id) and usual.ts >= oldest_ms
-
-    def _take_usual(self, usual: UsualReading, message: Incoming, batch: Batch) -> None:
+        if (site is not None and site != usual.kaiser_id) or usual.ts < message.received_at_ms - self._retention_ms:
+            return False
         outgoing = Outgoing(
             pack_subject(usual.kaiser_id, shard_of(usual.esp_id, self._shards)), usual.line, usual.identity
         )
@@ -176,9 +205,9 @@ class Sorter:
         if usual.identity not in self._stored_ids:
             batch.sensors.setdefault(usual.identity, outgoing)
         batch.heard[usual.kaiser_id, usual.esp_id] = message.received_at_ms
-        batch.results.append(Result.PUBLISHED)
+        return True
 
-    def _sort(self, outcomes: Sequence[Outcome], message: Incoming, topic: str, batch: Batch) -> None:
+    def _sort_outcomes(self, outcomes: Sequence[Outcome], message: Incoming, topic: str, batch: Batch) -> Result:
         """Put the outcomes of one message where they belong."""
         result = Result.IGNORED
         for index, outcome in enumerate(outcomes):
@@ -193,9 +222,9 @@ class Sorter:
                 batch.ignored.append(outcome.reason)
         if not outcomes:
             batch.ignored.append("empty")
-        batch.results.append(result)
+        return result
 
-    def _sort_factory(self, taken: Taken, message: Incoming, batch: Batch) -> None:
+    def _sort_factory(self, taken: Taken, message: Incoming, batch: Batch) -> Result:
         """Add a message of the factory to the batch, as accepted, rejected or ignored.
 
         Its readings follow the rule of every device: those of one that is not registered and approved are left out.
@@ -219,7 +248,7 @@ class Sorter:
             batch.codes.append(taken.code)
         if taken.reason is not None:
             batch.ignored.append(taken.reason)
-        batch.results.append(taken.result)
+        return taken.result
 
     def _take_accepted(self, accepted: Accepted, message: Incoming, index: int, batch: Batch) -> None:
         """Put a good message on its way, unless it was stored just now, and note what is odd about it."""
@@ -250,7 +279,7 @@ class Sorter:
         identity = self._id(message, index)
         outgoing = to_rejected(rejection, topic, message.received_at_ms, identity)
         if not self._has(self._rejected_ids, outgoing, message):
-            batch.rejected[outgoing.msg_id] = outgoing
+            (batch.trailing if message.qos else batch.rejected)[outgoing.msg_id] = outgoing
         batch.codes.append(rejection.code)
         if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id is not None and is_esp_id(rejection.esp_id):
             known, received_at = rejection.esp_id in self._registered, message.received_at_ms

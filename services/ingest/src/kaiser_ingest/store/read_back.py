@@ -29,7 +29,8 @@ _DELIVERIES = 4_000
 _PLACES_TOGETHER = 64
 _RETRY_S = 0.5
 LAST_REJECTED = 192
-"""A batch has at most this many packs of rejections: it has at most 1,000 messages and 1 MiB."""
+"""At most this many packs of rejections are stored together: they are at most 1,000 and 2 MiB, or of one batch, which
+has at most 1,000 messages and 1 MiB."""
 _MOST_PACKS = 1024
 """So many packs are read at most, the newest ones: a batch of ingest has a pack for each site and shard."""
 ALL_SITES = "+"
@@ -40,8 +41,9 @@ async def last_packs(bus: Bus, sites: Collection[str]) -> list[bytes]:
 
     For each site and shard this finds the last pack, reads it and the 15 messages before it on the stream, and keeps
     the packs of these sites. A batch of ingest has mostly one pack for each site and shard, so the packs of the last
-    batch are among them, even while other ingests publish on the stream. A pack of that batch is missed if it is more
-    than 15 messages before the last pack of its site and shard: its events may then be shown twice.
+    batch are among them, even while other ingests publish on the stream. In a flood of bad messages the packs of four
+    batches may not be acknowledged yet (trailing.py), and a batch may have two of a site and shard. A pack is missed if
+    it is more than 15 messages before the last pack of its site and shard: its events may then be shown twice.
 
     If NATS does not answer within 3 s, there are none, which is logged: some events may then be shown twice, but no
     row is doubled.
