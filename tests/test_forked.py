@@ -35,6 +35,14 @@ def test_a_command_that_fails_says_so(plain: bool):
     assert (process.returncode, said.startswith("kaiser-sensor: ")) == (2, True), said
 
 
+def test_a_command_that_is_left_out_ends_at_once_with_success():
+    environment = {"PATH": os.environ["PATH"], "KAISER_METRICS_PORT": "many"}  # with which it would fail
+    with forked.Popen(["kaiser-sensor"], env={**environment, forked.LEFT_OUT: "kaiser-sensor"}) as left_out:
+        assert left_out.wait(60) == 0
+    with forked.Popen(["kaiser-sensor"], env={**environment, forked.LEFT_OUT: "kaiser-health"}) as other:
+        assert other.wait(60) == 2
+
+
 def test_a_fork_is_this_processes_child_has_its_own_metrics_and_dies_by_a_signal(free_port: Callable[[], int]):
     port = free_port()
     environment = {

@@ -38,6 +38,8 @@ _LONGEST_PAUSE_S = 0.4
 _PATIENCE_S = 20.0
 _PORTS = 16
 """The services' metrics are behind the port of HTTP."""
+_OF_MIGRATION = {"KAISER_DATABASE_URL", "KAISER_NATS_URL", "KAISER_NATS_REPLICAS"}
+"""With one of these, kaiser-migrate does something else than it has done in the folder that others are copies of."""
 _LISTS = tuple(f"/api/v1/{path}" for path in ("esp/devices", "sensors", "actuators", "logic/rules", "debug/mock-esp"))
 """A list of each service that has a database."""
 _WORSE = re.compile(r"warning|error|critical|Traceback|\[WRN\]|\[ERR\]|\[FTL\]|FATAL|PANIC", re.IGNORECASE)
@@ -95,13 +97,16 @@ class Stack:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it without waiting."""
+        environment = self.environment
         if self._command == ("run",) and not self._plain and not self.state_dir.exists():
-            prepared.fill(self.state_dir, _initialise)
+            is_filled = prepared.fill(self.state_dir, _initialise)
+            if is_filled and _OF_MIGRATION.isdisjoint(environment):
+                environment = {**environment, forked.LEFT_OUT: "kaiser-migrate"}
         with self._console.open("ab") as output:
             self.process = forked.Popen(
                 ["kaiser-stack", *self._command],
                 cwd=ROOT,
-                env=self.environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -20,16 +20,25 @@ SHARED = "PYTEST_SHARED_FOLDER"
 _OF_ONE_RUN = ("run", "log")
 
 
-def fill(state_dir: Path, make: Callable[[Path], None]) -> None:
-    """Make a new state folder, its servers initialised as `make(folder)` does it. Nothing happens outside of a run."""
-    if SHARED in os.environ and sys.platform == "linux":
-        _copy(_once("state", make), state_dir)
+def fill(state_dir: Path, make: Callable[[Path], None]) -> bool:
+    """Make a new state folder, its servers initialised as `make(folder)` does it; whether it did. Nothing happens
+    outside of a run."""
+    made = once("state", make)
+    if made is not None:
+        _copy(made, state_dir)
+    return made is not None
 
 
 def database(home: Path, make: Callable[[Path], None]) -> None:
     """Make the folder of a new PostgreSQL server, initialised as `make(home)` does it."""
-    if SHARED in os.environ and sys.platform == "linux":
-        _copy_all(_once("postgres", make), home)
+    made = once("postgres", make)
+    if made is not None:
+        _copy_all(made, home)
+
+
+def once(name: str, make: Callable[[Path], None]) -> Path | None:
+    """The folder that `make(folder)` has made and filled for all processes of the run; None outside of a run."""
+    return _once(name, make) if SHARED in os.environ and sys.platform == "linux" else None
 
 
 def keep_database_in_reach(state_dir: Path) -> None:
