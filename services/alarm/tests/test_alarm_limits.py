@@ -21,7 +21,7 @@ from kaiser_common.contract.schemas.api.alarms import (
 )
 from kaiser_common.contract.schemas.event import AlarmEvent, SensorDataEvent
 from kaiser_common.contract.subjects import EVENTS, event_pack_subject
-from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.database import DatabasePool, open_pool
 from kaiser_common.runtime.settings import CommonSettings
 
 FLAPS = 100
@@ -86,12 +86,22 @@ async def test_limits_that_are_set_or_removed_at_once_are_all_in_force(make_data
     devices = [f"ESP_{number}" for number in range(24)]
     body = b"\n".join(reading(esp_id, 21.5, 1.0).body for esp_id in devices)
 
+    together = asyncio.Barrier(4)
+
+    async def connected(pool: DatabasePool) -> None:
+        """Hold a connection until four are open: the pool opens others only while they are waited for."""
+        async with pool.connection():
+            await together.wait()
+
     def beyond() -> list[str | None]:
         return [finding.esp_id for finding in watch.findings(body, 1, ()) if isinstance(finding, Raise)]
 
     async with open_pool(CommonSettings(database_url=make_database(), database_pool_size=8), "test") as pool:
         api = LimitsApi(pool, Board(), watch, changing, lambda: None, lambda: 1)
         keys = [LimitsKey(esp_id=esp_id, gpio=4, sensor_type="ds18b20") for esp_id in devices]
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(4):
+                tasks.create_task(connected(pool))
         async with asyncio.TaskGroup() as tasks:
             for key in keys:
                 tasks.create_task(api.put(PutLimits(sensor=key, limits=LimitsBody(hi_hi=0)), ada))
