@@ -1855,6 +1855,24 @@ async def test_a_stop_that_the_bucket_did_not_take_is_in_force_everywhere_once_i
     assert (await life.send("ON")).state == "queued"
 
 
+async def test_off_at_the_end_of_a_duration_waits_for_no_press_that_the_bucket_does_not_take(life):
+    for esp_id in ("ESP_A", "ESP_B"):
+        await life.pump(esp_id=esp_id)
+    command = await life.send("ON", duration_s=60)
+    await life.say(life.sent(command), life.response(command), life.status(True))
+    await life.bus.jetstream.delete_key_value(EMERGENCIES_BUCKET.name)
+    try:
+        with pytest.raises((BusUnavailable, NatsError)):
+            await life.emergency.stop(EmergencyStop(esp_id="ESP_B", gpio=5, reason="a hand in the pump"), ADA)
+        life.wait(65)
+        with pytest.raises((BusUnavailable, NatsError)):
+            await life.sweep.once()
+    finally:
+        await apply(life.bus)
+    to_pump = [payload["command"] for lane, payload in await life.outbox() if lane.endswith(f"{TOPIC}5/command")]
+    assert to_pump == ["ON", "OFF"]
+
+
 async def in_bucket(life) -> bool:
     """Whether the bucket itself has a stop."""
     return (await life.bus.jetstream.stream_info(f"KV_{EMERGENCIES_BUCKET.name}")).state.messages > 0

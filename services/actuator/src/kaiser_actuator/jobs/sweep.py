@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
-from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.verdicts import OUTAGES, reason_of
+from nats.errors import Error as NatsError
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
@@ -103,9 +104,10 @@ class DueSweep:
             await set_within(self._wake, every_s)
 
     async def once(self) -> None:
-        """One look. Stops go first: they need no database."""
+        """One look. Stops go first: they need no database. What NATS refuses of a press that failed, or of the bucket,
+        holds up none of the rest, such as OFF where a duration is over; the look then fails."""
         now = self._clock()
-        await self._stops.raise_again()
+        refused = [await _refusal_of(self._stops.raise_again())]
         came = sorted(self._came_online)
         for esp_id in came:
             await self._stops.send_again(esp_id, "online")
@@ -116,10 +118,16 @@ class DueSweep:
             await self._stops.send_again(esp_id, "subscribed")
             del self._subscribing[esp_id]
         if self._align_at is None or now >= self._align_at:
-            await self._ledger.align()
-            self._align_at = now + timedelta(seconds=_ALIGN_EVERY_S)
+            refused.append(await _refusal_of(self._align(now)))
         await self._come_and_go(now)
         await self._what_is_due(now)
+        for error in refused:
+            if error is not None:
+                raise error
+
+    async def _align(self, now: datetime) -> None:
+        await self._ledger.align()
+        self._align_at = now + timedelta(seconds=_ALIGN_EVERY_S)
 
     async def _come_and_go(self, now: datetime) -> None:
         """States of devices that went away are unknown until they report; guards of those that came back are due."""
@@ -188,3 +196,12 @@ class DueSweep:
     def _is_online(self, esp_id: str) -> bool:
         device = self._devices.get(esp_id)
         return device is not None and device.online
+
+
+async def _refusal_of(step: Awaitable[None]) -> Exception | None:
+    """The error of NATS with which a step ends, if it does."""
+    try:
+        await step
+    except (BusUnavailable, NatsError) as error:
+        return error
+    return None
