@@ -106,8 +106,8 @@ async def test_what_all_acknowledged_a_moment_ago_stays_and_of_what_is_older_the
     bus, monkeypatch, looks, age_s, purging, last
 ):
     stopping = asyncio.Event()
-    monkeypatch.setattr(purge, "KEPT_S", age_s)
-    messages = readings(8, "factory.live.agv.state.S1" if purging is OF_FACTORY else OF_A_DEVICE)
+    purging = replace(purging, kept_s=age_s)
+    messages = readings(8, "factory.live.agv.state.S1" if purging.stream is FACTORY else OF_A_DEVICE)
     async with AsyncExitStack() as stack:
         consumers = [await stack.enter_async_context(Consumer(bus, spec).open()) for spec in purging.consumers]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -129,6 +129,11 @@ def test_what_is_accepted_comes_back_from_the_bus(case: tuple[dict[str, Any], by
         again = wire.decode(message.kind, text)
         assert again == message
         assert wire.from_line(wire.to_line(text, "1f.ab")) == message
+        beside = wire.to_line(wire.encode(message, ("odd one",), ('"}',)), "1f.ab")
+        head = wire.head_of_line(beside)
+        assert wire.from_line(beside) == message
+        assert (head.odd, head.unknown, head.delivery) == (("odd one",), ('"}',), "1f.ab")
+        assert (head.topic, head.ts, head.env, head.epoch) == (message.topic, message.ts, message.env, message.epoch)
         assert type(again) is type(message)
 
 

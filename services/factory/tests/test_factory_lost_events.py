@@ -10,13 +10,13 @@ from kaiser_common.contract.pack import split
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_factory import publish
 from kaiser_factory.consumers.journal import Journal
-from kaiser_factory.consumers.topics import TopicsReader
+from kaiser_factory.consumers.live import LiveReader
 from kaiser_factory.domain.live import Changes, FactoryState
 from kaiser_factory.jobs.samples import Sampling
 from kaiser_factory.store.commands import Command
 from kaiser_factory_dialect import journal as entries
 from kaiser_factory_dialect.commands import FactoryCommand
-from kaiser_factory_dialect.reading import Arrival
+from kaiser_factory_dialect.reading import Arrival, read
 from waiting import until
 
 NOW = 1_771_000_000_000
@@ -66,14 +66,15 @@ def _key(message: Outgoing, event: Any) -> str:
 def heard(live: FactoryState, *messages: tuple[str, Any, str]) -> Changes:
     """The changes that messages make in the state."""
     changes = Changes()
-    for topic, payload, verdict in messages:
-        live.take(Arrival(topic, json.dumps(payload).encode(), NOW), verdict, changes)
+    for topic, payload, _ in messages:
+        found = read(Arrival(topic, json.dumps(payload).encode(), NOW), ())
+        live.take(found.message, found.oddities, found.unknown, changes)
     return changes
 
 
 async def test_what_nats_did_not_take_is_told_within_a_second_though_nothing_comes_any_more():
     bus, live = Away(), FactoryState(ENVIRONMENT, ())
-    reader = TopicsReader(bus, ENVIRONMENT, (), lambda _: None)
+    reader = LiveReader(bus, ENVIRONMENT, (), lambda _: None)
     await reader._publish(live, heard(live, STATE, ORDER, STOCK))
     sampling = Sampling(bus, None, lambda: live)
     await sampling._look(live, NOW)  # still away
@@ -102,7 +103,7 @@ async def test_a_row_that_time_changed_is_told_though_nats_was_away_then():
 
 async def test_the_next_message_brings_lost_orders_and_stores_too():
     bus, live = Away(), FactoryState(ENVIRONMENT, ())
-    reader = TopicsReader(bus, ENVIRONMENT, (), lambda _: None)
+    reader = LiveReader(bus, ENVIRONMENT, (), lambda _: None)
     await reader._publish(live, heard(live, ORDER, STOCK))
     bus.is_away = False
     await reader._publish(live, heard(live, OTHER))

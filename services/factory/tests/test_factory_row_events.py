@@ -6,7 +6,7 @@ from typing import Any
 
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_factory.domain.live import Changes, FactoryState
-from kaiser_factory_dialect.reading import Arrival
+from kaiser_factory_dialect.reading import Arrival, read
 
 NOW = 1_771_000_000_000
 
@@ -21,7 +21,8 @@ class Heard:
         payload = {"serialNumber": "S1", "errors": [], "actionState": None, **fields}
         arrival = Arrival("module/v1/ff/S1/state", json.dumps(payload).encode(), NOW + at, 1, retained)
         changes = Changes()
-        self.state.take(arrival, "module.state", changes)
+        found = read(arrival, ())
+        self.state.take(found.message, found.oddities, found.unknown, changes)
         return [module for _, _, module in self.state.news(changes, NOW + at)]
 
 
@@ -51,24 +52,37 @@ def test_a_module_that_was_stale_is_told_when_it_is_heard():
     assert [module.stale for module in heard.take(600)] == [False]
 
 
-def state_of(messages: Sequence[tuple[str, Any, str]], *, first: bool = False) -> tuple[FactoryState, Changes]:
+def state_of(messages: Sequence[tuple[str, Any, str]]) -> tuple[FactoryState, Changes]:
     """The state after messages: topic, payload and verdict of each."""
     state, changes = FactoryState(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), ("uagv",)), Changes()
-    for topic, payload, verdict in messages:
-        state.take(Arrival(topic, json.dumps(payload).encode(), NOW), verdict, changes, first=first)
+    for topic, payload, _ in messages:
+        found = read(Arrival(topic, json.dumps(payload).encode(), NOW), ("uagv",))
+        state.take(found.message, found.oddities, found.unknown, changes)
     return state, changes
 
 
-def test_what_the_broker_repeats_counts_only_where_it_is_the_last_value_from_before():
-    repeated = [("module/v1/ff/S1/state", {"serialNumber": "S1", "actionState": None}, "retained_same")]
-    assert state_of(repeated)[0].factory.machines == {}
-    assert state_of(repeated, first=True)[0].factory.machines.keys() == {"S1"}
+def state_from(topic: str, payload: Any, verdict: str) -> FactoryState:
+    """The state from the last value of a topic."""
+    state = FactoryState(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), ("uagv",))
+    state.take_last(Arrival(topic, json.dumps(payload).encode(), NOW), verdict)
+    return state
+
+
+def test_what_the_broker_has_repeated_counts_as_the_last_value_from_before():
+    repeated = ("module/v1/ff/S1/state", {"serialNumber": "S1", "actionState": None}, "retained_same")
+    assert state_from(*repeated).factory.machines.keys() == {"S1"}
 
 
 def test_what_was_rejected_or_only_kept_is_no_part_of_the_state():
     for verdict in ("5205", "observed", "retained_command", "uncatalogued"):
-        state, changes = state_of([("module/v1/ff/S1/state", {"serialNumber": "S1"}, verdict)], first=True)
-        assert (state.factory.machines, changes.serials) == ({}, set())
+        assert state_from("module/v1/ff/S1/state", {"serialNumber": "S1"}, verdict).factory.machines == {}
+
+
+def test_of_what_factory_has_the_messages_long_before_the_last_value_of_their_topic_are_left_out():
+    state = state_from("module/v1/ff/S1/state", {"serialNumber": "S1", "actionState": None}, "module.state")
+    told = [state.has("module/v1/ff/S1/state", NOW + at) for at in (-10_001, -10_000, 0, 1)]
+    assert told == [True, False, False, False]
+    assert not state.has("module/v1/ff/S2/state", NOW - 10_001), "TOPICS has none of this topic"
 
 
 def test_a_reset_a_pairing_and_the_state_of_node_red_are_about_every_machine():

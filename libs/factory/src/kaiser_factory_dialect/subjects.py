@@ -7,6 +7,7 @@ from functools import lru_cache
 from kaiser_factory_dialect.catalogue import FactoryKind
 
 _EMPTY = "="
+_SENT = "sent"
 _ESCAPED = re.compile(rb"=([0-9A-F]{2})")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
@@ -104,7 +105,14 @@ def factory_subject(env: str, kind: FactoryKind, serial: str | None) -> str:
 
 def receipt_subject(env: str, command_id: str) -> str:
     """The subject on which ingest says that the broker has acknowledged a command."""
-    return f"factory.{env}.sent.{token(command_id)}"
+    return f"factory.{env}.{_SENT}.{token(command_id)}"
+
+
+def is_receipt(subject: str) -> bool:
+    """Whether a subject of FACTORY is one of `receipt_subject`: that of a message has five tokens, as kinds have a
+    dot."""
+    tokens = subject.split(".")
+    return len(tokens) == 4 and tokens[2] == _SENT
 
 
 def outbox_subject(lane: str, serial: str | None) -> str:

@@ -1,10 +1,10 @@
 """Encodes models as JSON for the bus, and decodes them; the kind decides the model.
 
 A message alone has its kind in its subject, and the id of its delivery as its message id. A line of a pack has both in
-itself.
+itself. What was odd about a message is written beside its fields, and is no part of its model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -48,19 +48,33 @@ MODELS: Mapping[FactoryKind, type[FactoryMessage]] = MappingProxyType(
 """The model of each kind that is read; `observed` has none."""
 
 
-class _Line(msgspec.Struct, frozen=True):
+class WireHead(msgspec.Struct, frozen=True, gc=False):
+    """The fields of a message that are read before its model is decoded.
+
+    ts: its receive time (ms). delivery: the id of its MQTT delivery, in a line of a pack. odd: the oddities that were
+    tolerated; unknown: its fields that Kaiser does not read.
+    """
+
     kind: FactoryKind
+    topic: str = ""
+    ts: int = 0
+    env: str = "live"
+    epoch: int = 0
     delivery: str | None = None
+    odd: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 _encoder = msgspec.json.Encoder()
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_head = msgspec.json.Decoder(WireHead).decode
 _decoders = {kind: msgspec.json.Decoder(model) for kind, model in MODELS.items()}
 
 
-def encode(message: FactoryMessage) -> bytes:
-    """The JSON of a message."""
-    return _encoder.encode(message)
+def encode(message: FactoryMessage, odd: Sequence[str] = (), unknown: Sequence[str] = ()) -> bytes:
+    """The JSON of a message. odd, unknown: as in its head."""
+    text = _encoder.encode(message)
+    beside = {name: words for name, words in (("odd", odd), ("unknown", unknown)) if words}
+    return b"%b,%b" % (_encoder.encode(beside)[:-1], text[1:]) if beside else text
 
 
 def decode(kind: FactoryKind, text: bytes) -> FactoryMessage:
@@ -76,15 +90,20 @@ def to_line(text: bytes, delivery: str) -> bytes:
 
 def from_line(line: bytes) -> FactoryMessage:
     """The message of a line. Raises as `decode`, or ValueError if its kind is none that is read."""
-    kind = _decode_line(line).kind
-    if kind not in _decoders:
-        raise ValueError(f"messages of kind {kind} are not read")
-    return decode(kind, line)
+    return decode(head_of_line(line).kind, line)
+
+
+def head_of_line(line: bytes) -> WireHead:
+    """The head of a line, or of a message alone. Raises as `from_line`."""
+    head = _decode_head(line)
+    if head.kind not in _decoders:
+        raise ValueError(f"messages of kind {head.kind} are not read")
+    return head
 
 
 def delivery_of(line: bytes) -> str | None:
     """The id of the delivery in a line; None where it cannot be read or has none."""
     try:
-        return _decode_line(line).delivery
+        return _decode_head(line).delivery
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

@@ -7,7 +7,7 @@ from kaiser_common.bus.connection import connect
 from kaiser_common.bus.environment import EnvironmentMirror
 from kaiser_common.bus.lease import Lease
 from kaiser_common.bus.purge import Purging, keep_purging
-from kaiser_common.contract.subjects import FACTORY, FACTORY_STORE, KEPT_OF_FACTORY
+from kaiser_common.contract.subjects import FACTORY, FACTORY_STORE, KEPT_OF_FACTORY, KEPT_OF_FACTORY_S
 from kaiser_common.runtime.clock import utc_now
 from kaiser_common.runtime.database import open_pool, ping, wait_for_schema
 from kaiser_common.runtime.loops import beside, leader
@@ -21,7 +21,7 @@ from kaiser_factory.jobs.upkeep import keep_up
 from kaiser_factory.settings import FactorySettings
 
 _DATABASE_WITHIN_S = 3.0
-_PURGING = Purging(FACTORY, (FACTORY_STORE,), KEPT_OF_FACTORY)
+_PURGING = Purging(FACTORY, (FACTORY_STORE,), KEPT_OF_FACTORY, KEPT_OF_FACTORY_S)
 _GC_THRESHOLDS = (50_000, 20, 100)
 """A message leaves no cycles, and the state is large: looking for cycles less often keeps events from waiting."""
 

@@ -13,7 +13,7 @@ from kaiser_factory.consumers.messages import MessageStore
 
 
 def consume(broker: Broker, consumer: Consumer, messages: MessageStore) -> None:
-    """Register what factory takes to store it. Topics are followed by consumers/topics.py."""
+    """Register what factory takes to store it. The live state follows the streams in consumers/live.py."""
     broker.durable(consumer, Taking(hold=True))(messages.on_messages)
 
 

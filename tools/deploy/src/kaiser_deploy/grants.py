@@ -175,7 +175,8 @@ def grants() -> tuple[Grants, ...]:
         _service(
             "factory",
             consumes(FACTORY_STORE),
-            [f"{_API}.CONSUMER.CREATE.{TOPICS.name}.*.topic.>", f"{_API}.CONSUMER.MSG.NEXT.{TOPICS.name}.*"],
+            reads(TOPICS),
+            reads(FACTORY),
             [f"{_API}.STREAM.INFO.{stream.name}" for stream in (TOPICS, FACTORY)],
             [f"{_API}.STREAM.PURGE.{FACTORY.name}"],
             [TO_FACTORY],

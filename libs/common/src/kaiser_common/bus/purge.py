@@ -1,4 +1,4 @@
-"""Purges from a stream what all consumers acknowledged 15 s ago, but for the last messages (docs/decisions/0002)."""
+"""Purges from a stream what all consumers acknowledged a while ago, but for the last messages (docs/decisions/0002)."""
 
 import asyncio
 import time
@@ -22,25 +22,28 @@ _FILLED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Purging:
-    """A stream of which what all these consumers have acknowledged is purged, but for the last `kept` messages."""
+    """A stream of which what all these consumers have acknowledged is purged after `kept_s` seconds, but for the last
+    `kept` messages."""
 
     stream: Stream
     consumers: tuple[DurableConsumer, ...]
     kept: int
+    kept_s: float = KEPT_S
 
 
 class PassedFloors:
-    """Up to where all consumers had acknowledged, as it was at the looks of the last 15 s: a look takes 0.2 s at
-    least, so these are at most 76."""
+    """Up to where all consumers had acknowledged, as it was at the looks of the last `kept_s` seconds: a look takes
+    0.2 s at least, so of 15 s these are at most 76."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_s: float = KEPT_S) -> None:
+        self._kept_s = kept_s
         self._floors: deque[tuple[float, int]] = deque()
         self._passed = 0
 
     def note(self, floor: int, now_s: float) -> int:
-        """Note where it is now; returns where it was 15 s ago or before, 0 while that is not known."""
+        """Note where it is now; returns where it was so long ago, or before; 0 while that is not known."""
         self._floors.append((now_s, floor))
-        while self._floors and self._floors[0][0] <= now_s - KEPT_S:
+        while self._floors and self._floors[0][0] <= now_s - self._kept_s:
             _, self._passed = self._floors.popleft()
         return self._passed
 
@@ -52,7 +55,7 @@ async def keep_purging(bus: Bus, purging: Purging, stopping: asyncio.Event) -> N
     between costs nothing: the purge names a sequence, not a count.
     """
     purged_to = 0
-    passed = PassedFloors()
+    passed = PassedFloors(purging.kept_s)
     hurry_until = 0.0
     while not stopping.is_set():
         try:

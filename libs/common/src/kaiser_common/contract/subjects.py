@@ -144,6 +144,10 @@ FACTORY = Stream("FACTORY", ("factory.>",), "limits", "file", 2 * GIB, "new")
 factory service purges, in bulk, what it has acknowledged (docs/decisions/0002)."""
 KEPT_OF_FACTORY = 64
 """So many of the last messages of FACTORY are never purged: the next holder of ingest's lease reads them."""
+KEPT_OF_FACTORY_S = 150.0
+"""How long acknowledged messages stay on FACTORY, unless it is half full: the live state is built from TOPICS and from
+what FACTORY has of this time. What an ingest that was killed had put on FACTORY alone comes on TOPICS when ingest is up
+again; after more than the two minutes of `duplicate_window_s`, it comes on both (docs/decisions/1005)."""
 TOPICS = Stream(
     "TOPICS",
     ("topic.>",),

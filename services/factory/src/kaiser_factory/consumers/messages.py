@@ -1,6 +1,6 @@
 """Stores the messages of FACTORY in tables and journal: one transaction per batch, acknowledged after the commit.
 
-Database away: the messages wait on FACTORY, and the live screens continue (consumers/topics.py). After a failure the
+Database away: the messages wait on FACTORY, and the live screens continue (consumers/live.py). After a failure the
 memory of earlier messages is read again from the tables, so a batch that is delivered twice is stored once.
 """
 
@@ -23,7 +23,7 @@ from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.ccu_messages import FactoryLayout
 from kaiser_factory_dialect.messages import FactoryMessage
-from kaiser_factory_dialect.subjects import from_token
+from kaiser_factory_dialect.subjects import from_token, is_receipt
 from pydantic import ValidationError
 
 from kaiser_factory import metrics
@@ -33,8 +33,6 @@ from kaiser_factory.store import commands, past, writing
 from kaiser_factory.store.commands import JournalStale
 
 log = structlog.get_logger()
-
-_RECEIPT = "sent"
 
 
 class MessageStore:
@@ -176,8 +174,8 @@ def read(delivery: Delivery) -> FactoryMessage | tuple[str, FactoryReceipt]:
     if is_packed(delivery.subject):
         return wire.from_line(delivery.body)
     tokens = delivery.subject.split(".")
-    if len(tokens) == 4 and tokens[2] == _RECEIPT:
-        return from_token(tokens[3]), FactoryReceipt.model_validate_json(delivery.body)
+    if is_receipt(delivery.subject):
+        return from_token(tokens[-1]), FactoryReceipt.model_validate_json(delivery.body)
     if len(tokens) != 5:
         raise ValueError(f"{delivery.subject[:128]} is not a subject of FACTORY")
     return wire.decode(FactoryKind(f"{tokens[2]}.{tokens[3]}"), delivery.body)

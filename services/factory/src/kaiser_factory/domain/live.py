@@ -1,7 +1,7 @@
-"""The live state of the factory, built from TOPICS: first the last value of each topic, then each message."""
+"""The live state of the factory: first the last value of each topic from TOPICS, then each message of FACTORY."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from kaiser_factory_dialect.facts import (
     OrderChanged,
     StockChanged,
 )
+from kaiser_factory_dialect.messages import FactoryMessage
 from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 from kaiser_factory_dialect.timeline import OrderRow, order_row
 from kaiser_factory_dialect.view import MachineRow, row, stock_of
@@ -36,6 +37,7 @@ from pydantic import BaseModel
 
 SEEN_EVERY_MS = 5_000
 """Shortest time between two publications of a row of which only the time of the last receipt changes."""
+SURELY_OLDER_MS = 10_000
 VALUES = frozenset({*(kind.value for kind in FactoryKind if kind is not FactoryKind.OBSERVED), "retained_same"})
 """Verdicts of messages that were read."""
 
@@ -74,29 +76,42 @@ class FactoryState:
         self.txts: set[str] = set()
         """The TXTs that measure, at most 16: a device is registered for each."""
         self._interfaces = interfaces
+        self._last: dict[str, int] = {}
         self._published: dict[str, _Published] = {}
         self._lost_orders: set[str] = set()
         self._lost_stores: set[str] = set()
 
-    def take(self, arrival: Arrival, verdict: str, changes: Changes, *, first: bool = False) -> None:
-        """Apply a message of TOPICS. first: it is the last value of its topic from before."""
-        if verdict not in VALUES or (verdict == "retained_same" and not first):
+    def take_last(self, arrival: Arrival, verdict: str) -> None:
+        """Apply the last value of a topic from before, as TOPICS has it."""
+        if verdict not in VALUES:
             return
         found = read(arrival, self._interfaces)
-        if not isinstance(found, FactoryAccepted):
-            return
-        kind = found.message.kind.value
+        if isinstance(found, FactoryAccepted):
+            self.take(found.message, found.oddities, found.unknown, Changes())
+            self._last[arrival.topic] = arrival.received_at
+
+    def has(self, topic: str, ts: int) -> bool:
+        """Whether a message that was received at `ts` (ms) is surely older than the last value of its topic.
+
+        The ones of the ten seconds before it are applied again, in their order, so that clocks may differ by that.
+        """
+        last = self._last.get(topic)
+        return last is not None and ts < last - SURELY_OLDER_MS
+
+    def take(self, message: FactoryMessage, odd: Sequence[str], unknown: Sequence[str], changes: Changes) -> None:
+        """Apply a message. odd: the oddities that were tolerated; unknown: its fields that Kaiser does not read."""
+        kind = message.kind.value
         self.coverage.kinds[kind] += 1
-        self.coverage.oddities.update(found.oddities)
-        if found.unknown:
+        self.coverage.oddities.update(odd)
+        if unknown:
             names = self.coverage.unknown.setdefault(kind, Counter())
-            names.update(name for name in found.unknown if name in names or len(names) < _MOST_UNKNOWN)
-        if found.message.kind is FactoryKind.TXT_SENSOR and found.message.serial and len(self.txts) < _MOST_TXTS:
-            self.txts.add(found.message.serial)
-        for fact in apply(self.factory, found.message):
+            names.update(name for name in unknown if name in names or len(names) < _MOST_UNKNOWN)
+        if message.kind is FactoryKind.TXT_SENSOR and message.serial and len(self.txts) < _MOST_TXTS:
+            self.txts.add(message.serial)
+        for fact in apply(self.factory, message):
             _note(fact, changes)
-        changes.all_serials = changes.all_serials or found.message.kind in _OF_ALL
-        changes.received_at = max(changes.received_at, arrival.received_at)
+        changes.all_serials = changes.all_serials or message.kind in _OF_ALL
+        changes.received_at = max(changes.received_at, message.ts)
 
     def rows(self, now: int) -> list[FactoryModule]:
         """Every module and AGV, by serial."""

@@ -27,8 +27,8 @@ from kaiser_factory.api.past import PastApi
 from kaiser_factory.api.state import StateApi
 from kaiser_factory.api.steering import SteeringApi
 from kaiser_factory.consumers.journal import Journal
+from kaiser_factory.consumers.live import LiveReader
 from kaiser_factory.consumers.messages import MessageStore
-from kaiser_factory.consumers.topics import TopicsReader
 from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.jobs.samples import Sampling
 from kaiser_factory.jobs.txt_devices import TxtDevices
@@ -118,13 +118,13 @@ class Work:
             PastApi(self._pool, lambda: self._environment, self._ready, now_ms),
             SteeringApi(self._pool, self._journal, self._ready, self._settings.vda5050_interfaces, now_ms),
         )
-        reader = TopicsReader(self._bus, self._environment, self._settings.vda5050_interfaces, self._on_live)
+        reader = LiveReader(self._bus, self._environment, self._settings.vda5050_interfaces, self._on_live)
         async with (
             answering.serving(),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(publish.entered(self._bus, self._environment), name="entered")
-            tasks.create_task(reader.run(), name="topics")
+            tasks.create_task(reader.run(), name="live")
             tasks.create_task(Sampling(self._bus, self._pool, lambda: self._live).run(), name="samples")
             tasks.create_task(TxtDevices(self._bus, lambda: self._live).run(), name="txt-devices")
             tasks.create_task(self._store(), name="store")

@@ -226,7 +226,7 @@ class FactoryDialect:
                     metrics.FACTORY_UNKNOWN_FIELDS.labels(read.kind.value).inc(len(unknown))
                 subject = factory_subject(environment.env, read.kind, read.serial)
                 self._messages(read.kind.value, Result.PUBLISHED.value).inc()
-                outgoing = Outgoing(subject, wire.encode(read), identity)
+                outgoing = Outgoing(subject, wire.encode(read, oddities, unknown), identity)
                 return Taken(Result.PUBLISHED, outgoing, self._readings(read, environment), kept)
             case FactoryIgnored(reason):
                 self._warn_of(reason, topic, message.received_at_ms)
