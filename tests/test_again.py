@@ -74,6 +74,7 @@ def ci(folder: Path, *failing: str, containers: bool = True) -> subprocess.Compl
         set -euo pipefail
         logs={folder}
         KAISER_TEST_REQUIRE=mosquitto
+        unset CACHE
         container_ground() {{ {str(containers).lower()}; }}
         make() {{
             local called="$1${{CACHE:+ in $CACHE}}"
