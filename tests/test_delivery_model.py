@@ -2,7 +2,7 @@
 
 ingest is its real pipeline on a bus of the test, sensor-live its real handler, sensor-store the real decoding and rows
 on a dict in place of the table. What is acknowledged to a device is stored or rejected, and nothing is stored twice.
-States of machines travel beside the readings, and are on FACTORY once and in order.
+States of machines travel beside the readings: they are on FACTORY and on TOPICS once and in order.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ class DeliveryModel(RuleBasedStateMachine):
         self.loop = JumpingLoop()
         self.ids = 0
         self.sensors, self.events, self.others, self.rejected_stream = Stream(), Stream(), Stream(), Stream()
-        self.factory = Stream()
+        self.factory, self.topics = Stream(), Stream()
         self.live, self.store = Consumer(self.sensors), Consumer(self.sensors)
         self.table: dict[tuple[Any, ...], int] = {}
         self.different: set[int] = set()
@@ -203,6 +203,8 @@ class DeliveryModel(RuleBasedStateMachine):
             return self.rejected_stream
         if subject.startswith("factory."):
             return self.factory
+        if subject.startswith("topic."):
+            return self.topics
         return self.events if subject.startswith("event.sensor_data.") else self.others
 
     def begin(self) -> Ingest:
@@ -242,12 +244,16 @@ class DeliveryModel(RuleBasedStateMachine):
         self.delivered.clear()
         return self.loop.run_until_complete(build())
 
-    def run(self) -> None:
-        """Let everything happen that can happen by itself."""
-        self.loop.run_until_complete(asyncio.sleep(30))
+    def run(self, within_s: float = 30.0) -> None:
+        """Let everything happen that happens by itself within this time."""
+        self.loop.run_until_complete(asyncio.sleep(within_s))
 
-    @rule(readings=st.lists(st.tuples(st.sampled_from(sorted(SITES)), st.sampled_from(KINDS)), min_size=1, max_size=6))
-    def say(self, readings: list[tuple[str, str]]) -> None:
+    @rule(
+        readings=st.lists(st.tuples(st.sampled_from(sorted(SITES)), st.sampled_from(KINDS)), min_size=1, max_size=6),
+        at_once=st.booleans(),
+    )
+    def say(self, readings: list[tuple[str, str]], at_once: bool = False) -> None:
+        """at_once: delivered within the moment in which TOPICS is not written yet."""
         for device, how in readings:
             for _ in range(MANY if how == "many bad" else 1):
                 number = len(self.said) + 1
@@ -258,6 +264,8 @@ class DeliveryModel(RuleBasedStateMachine):
                 payload = json.dumps(fields if "bad" not in how else {"n": number}).encode()
                 self.said.append((number, device, payload))
                 self._publish(number, device, payload)
+        if at_once:
+            self.deliver(30, 0.006)
 
     def _publish(self, number: int, device: str, payload: bytes) -> None:
         self.ids += 1
@@ -267,17 +275,18 @@ class DeliveryModel(RuleBasedStateMachine):
             topic = f"module/v1/ff/{device}/state"
         self.queued[self.ids] = Incoming(topic.encode(), payload, self.ids, 1, False, False, 0, NOW_MS + self.ids)
 
-    @rule(most=st.integers(1, 30), at_once=st.booleans())
-    def deliver(self, most: int, at_once: bool) -> None:
-        """The broker hands messages to the holder, in order; what it has delivered before is marked."""
+    @rule(most=st.integers(1, 30), within_s=st.sampled_from([0.0, 0.006, 30.0]))
+    def deliver(self, most: int, within_s: float) -> None:
+        """The broker hands messages to the holder, in order; what it has delivered before is marked. So much time goes
+        by: for nothing, for all but what is written to TOPICS behind it, or for everything."""
         fresh = [number for number in self.queued if number not in self.delivered][:most]
         messages = [self.queued[number]._replace(generation=self.generation) for number in fresh]
         for number in fresh:
             self.delivered.add(number)
             self.queued[number] = self.queued[number]._replace(duplicate=True)
         self.holder.pipeline.offer(messages)
-        if at_once:
-            self.run()
+        if within_s:
+            self.run(within_s)
 
     @rule(fault=st.sampled_from(FAULTS))
     def strike(self, fault: str) -> None:
@@ -373,7 +382,7 @@ class DeliveryModel(RuleBasedStateMachine):
         """So much time goes by that JetStream takes every id again."""
         self.may_repeat |= {self.packets[packet] for packet in self.queued}
         self.may_repeat |= set(numbers_of(self.live.unsettled))
-        for stream in (self.sensors, self.events, self.others, self.rejected_stream, self.factory):
+        for stream in (self.sensors, self.events, self.others, self.rejected_stream, self.factory, self.topics):
             stream.forget_ids()
 
     @invariant()
@@ -381,17 +390,22 @@ class DeliveryModel(RuleBasedStateMachine):
         stored = self.numbers(self.sensors)
         refused = self.refused()
         numbers = {self.packets[packet] for packet in self.acknowledged}
-        assert numbers <= stored.keys() | refused | set(self.states())
+        assert numbers <= stored.keys() | refused | (set(self.states()) & set(self.on_topics()))
 
     @invariant()
-    def each_state_is_on_factory_once_and_those_of_a_machine_in_order(self) -> None:
-        seen = Counter(self.states())
-        assert {number for number, times in seen.items() if times > 1} <= self.may_repeat
-        of_a_machine = {device: [] for device in SITES}
-        for number in self.states():
-            if number not in self.may_repeat:
-                of_a_machine[self.said[number - 1][1]].append(number)
-        assert of_a_machine == {device: sorted(numbers) for device, numbers in of_a_machine.items()}
+    def each_state_is_on_factory_and_on_topics_once_and_those_of_a_machine_in_order(self) -> None:
+        for states in (self.states(), self.on_topics()):
+            seen = Counter(states)
+            assert {number for number, times in seen.items() if times > 1} <= self.may_repeat
+            of_a_machine = {device: [] for device in SITES}
+            for number in states:
+                if number not in self.may_repeat:
+                    of_a_machine[self.said[number - 1][1]].append(number)
+            assert of_a_machine == {device: sorted(numbers) for device, numbers in of_a_machine.items()}
+
+    @invariant()
+    def what_is_on_topics_is_on_factory(self) -> None:
+        assert set(self.on_topics()) <= set(self.states())
 
     @invariant()
     def no_reading_is_stored_or_shown_twice(self) -> None:
@@ -413,7 +427,7 @@ class DeliveryModel(RuleBasedStateMachine):
         self.away, self.holder.bus.fault = False, ""
         self.wake()
         for _ in range(len(self.queued) // 10 + 3):
-            self.deliver(30, True)
+            self.deliver(30, 30.0)
         assert not self.queued
         while self.store.floor < len(self.sensors.ever):
             self.keep(5, "ack")
@@ -421,7 +435,7 @@ class DeliveryModel(RuleBasedStateMachine):
             self.show(5, "ack")
         rows, refused = set(self.table.values()), self.refused()
         states = {number for number, _, payload in self.said if is_state(payload)}
-        assert set(self.states()) == states
+        assert set(self.states()) == set(self.on_topics()) == states
         numbers = {number for number, _, _ in self.said} - states
         assert numbers == rows | refused | self.different
         assert not rows & refused
@@ -441,6 +455,10 @@ class DeliveryModel(RuleBasedStateMachine):
         """The numbers of the states on FACTORY, in its order."""
         lines = [json.loads(line) for message in self.factory.ever for line in message.body.split(b"\n")]
         return [int(line["order_id"]) for line in lines]
+
+    def on_topics(self) -> list[int]:
+        """The numbers of the states on TOPICS, in its order."""
+        return [int(json.loads(message.body)["orderId"]) for message in self.topics.ever]
 
     def refused(self) -> set[int]:
         """The numbers of the bad ones in REJECTED."""
@@ -477,7 +495,7 @@ def test_a_pack_that_is_sent_again_after_the_duplicate_window_is_shown_again_and
     model = DeliveryModel()
     model.say([("ESP_A", "clock"), ("ESP_A", "bad")])
     model.strike("PubAck lost and nats goes away")
-    model.deliver(30, True)
+    model.deliver(30, 30.0)
     assert model.acknowledged == set()
     model.forget_ids()
     model.disturb("nats is back", 0)
@@ -493,22 +511,35 @@ def test_states_that_a_killed_ingest_has_stored_are_not_on_factory_again_in_anot
     model = DeliveryModel()
     model.say([("ESP_A", "state"), ("ESP_A", "state")])
     model.strike("PubAck lost and nats goes away")
-    model.deliver(30, True)
+    model.deliver(30, 30.0)
     assert (model.acknowledged, model.states()) == (set(), [1, 2])
     model.kill()
     model.disturb("nats is back", 0)
     model.say([("ESP_B", "state"), ("ESP_A", "state")])
-    model.deliver(30, True)
+    model.deliver(30, 30.0)
     assert model.states() == [1, 2, 3, 4]
+    model.teardown()
+
+
+def test_states_that_a_killed_ingest_had_put_on_factory_alone_are_on_both_streams_once(quiet):
+    model = DeliveryModel()
+    model.say([("ESP_A", "state")], at_once=True)
+    model.say([("ESP_A", "state"), ("ESP_B", "state"), ("ESP_A", "clock")], at_once=True)
+    assert (model.states(), model.on_topics()) == ([1, 2, 3], [1])
+    assert {model.packets[packet] for packet in model.acknowledged} == {1}
+    model.kill()
+    model.deliver(30, 30.0)
+    assert (model.states(), model.on_topics()) == ([1, 2, 3], [1, 2, 3])
+    assert model.numbers(model.sensors) == {4: 1}
     model.teardown()
 
 
 def test_an_ingest_that_stood_still_publishes_no_states_behind_the_next_holder(quiet):
     model = DeliveryModel()
     model.say([("ESP_A", "state"), ("ESP_A", "state")])
-    model.deliver(30, False)
+    model.deliver(30, 0.0)
     model.hang()
-    model.deliver(30, True)
+    model.deliver(30, 30.0)
     assert model.states() == [1, 2]
     model.wake()
     assert model.states() == [1, 2]

@@ -18,6 +18,7 @@ OWN = {
     "alarm/jobs/holder.py": "a step wakes it",
     "ingest/api/rejected_causes.py": "gives other work its turn",
     "ingest/consumers/publishing.py": "repeats what is left, until the lease ends",
+    "ingest/consumers/topics_trail.py": "the least time between two writings",
     "ingest/mqtt/sandbox.py": "until nothing has come for a while",
     "logic/consumers/evaluator.py": "its pauses follow from what is due",
     "logic/jobs/actions.py": "waits for what becomes of a newer command, within a time",

@@ -1,11 +1,15 @@
 """The recorded session over MQTT gives the expected end, also with every process killed in the middle."""
 
+import asyncio
 import json
+import secrets
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kaiser_common.bus.connection import Outgoing, connect
 from kaiser_common.contract.schemas.api.factory import (
     FactoryCoverage,
     FactoryFigures,
@@ -21,7 +25,18 @@ from kaiser_common.contract.schemas.api.factory import (
     Workpiece,
     WorkpieceId,
 )
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.subjects import factory_pack_subject
+from kaiser_common.runtime.clock import now_ms
+from kaiser_common.runtime.settings import CommonSettings
+from kaiser_factory.consumers.live import LiveReader
+from kaiser_factory.domain.live import FactoryState
+from kaiser_factory_dialect import wire
+from kaiser_factory_dialect.kept_messages import headers_of, quoted_topic
+from kaiser_factory_dialect.reading import Arrival, read
 from kaiser_factory_dialect.recordings import parse_file
+from kaiser_factory_dialect.subjects import factory_subject, topic_subject
+from nats.js.errors import NotFoundError
 
 GOLDEN = Path(__file__).parents[3] / "tests/golden"
 EXPECTED = json.loads((GOLDEN / "factory-session.expected.json").read_text())
@@ -172,3 +187,106 @@ async def test_a_start_reads_the_last_values_of_more_topics_than_topics_has_cons
         return found is not None and serials <= {each.serial for each in found.items}
 
     await until(all_known, within_s=50.0)  # with readers that stay for a minute it takes longer than that
+
+
+async def test_what_factory_alone_has_is_in_a_state_that_is_built_and_in_the_one_after_a_gap(
+    bus_settings: CommonSettings, until: Callable[..., Any]
+) -> None:
+    environment = FactoryEnvironment(env=f"live-{secrets.token_hex(4)}", kind="live", epoch=1)
+    states: list[FactoryState] = []
+
+    def shows(order_id: str, after: int = 0) -> bool:
+        return len(states) > after and [each.order_id for each in states[-1].rows(now_ms())] == [order_id]
+
+    async with connect(bus_settings, "tests") as bus:
+        await bus.publish_batch([on_topics(environment, "before", bus.message_id())])
+        await bus.publish_batch([on_factory(environment, ["before", "first", "last"], bus.message_id())])
+        running = asyncio.create_task(LiveReader(bus, environment, (), states.append).run())
+        await until(lambda: shows("last"))
+        await bus.publish_batch([on_factory(environment, ["next"], bus.message_id())])
+        await until(lambda: shows("next"))
+        for each in await bus.jetstream.consumers_info("FACTORY"):
+            if each.name.startswith("tests-"):
+                await bus.jetstream.delete_consumer("FACTORY", each.name)
+        await bus.publish_batch([on_factory(environment, ["newest"], bus.message_id())])
+        await until(lambda: shows("newest", after=1))
+        running.cancel()
+
+
+def arrival(environment: FactoryEnvironment, order_id: str) -> Arrival:
+    payload = {"serialNumber": "S1", "orderId": order_id, "actionState": None, "errors": []}
+    at = now_ms()
+    return Arrival("module/v1/ff/S1/state", json.dumps(payload).encode(), at, 1, False, environment.env, 1)
+
+
+def on_topics(environment: FactoryEnvironment, order_id: str, msg_id: str) -> Outgoing:
+    """The message as ingest keeps it."""
+    found = arrival(environment, order_id)
+    headers = headers_of(found, quoted_topic(found.topic), "module.state")
+    return Outgoing(topic_subject(environment.env, found.topic), found.payload, msg_id, headers=headers)
+
+
+def on_factory(environment: FactoryEnvironment, order_ids: list[str], msg_id: str) -> Outgoing:
+    """The messages as ingest publishes them, together as a pack."""
+    accepted = [read(arrival(environment, order_id), ()) for order_id in order_ids]
+    bodies = [wire.encode(each.message, each.oddities, each.unknown) for each in accepted]
+    if len(bodies) == 1:
+        return Outgoing(factory_subject(environment.env, accepted[0].message.kind, "S1"), bodies[0], msg_id)
+    lines = [wire.to_line(body, f"1f.{number}") for number, body in enumerate(bodies)]
+    return Outgoing(factory_pack_subject(environment.env), b"\n".join(lines), msg_id)
+
+
+async def test_what_factory_alone_has_is_shown_and_comes_on_topics_once_though_ingest_and_factory_are_killed(
+    plant: Any, until: Callable[..., Any]
+) -> None:
+    """ingest is killed between the two: NATS takes no message for TOPICS, as if none had been written yet."""
+    await until(lambda: plant.answers("modules", None, FactoryModules))
+    topic = "module/v1/ff/SVR3QA0022/state"
+    say_state(plant, topic, "before")
+    await until(lambda: order_is(plant, "before"))
+    await until(lambda: is_kept(plant, "TOPICS", f"topic.{plant.env}.>", "orderId", ["before"]))
+    config = (await plant.bus.jetstream.stream_info("TOPICS")).config
+    await plant.bus.jetstream.update_stream(replace(config, max_msg_size=1))
+    try:
+        for order_id in ("first", "last"):
+            say_state(plant, topic, order_id)
+            await until(lambda order_id=order_id: order_is(plant, order_id))
+        plant.ingest.kill()
+        plant.factory.kill()
+        plant.factory.start()
+        await until(lambda: order_is(plant, "last"))
+        assert await kept(plant, "TOPICS", f"topic.{plant.env}.>", "orderId") == ["before"]
+    finally:
+        await plant.bus.jetstream.update_stream(config)
+    plant.ingest.start()
+    expected = ["before", "first", "last"]
+    await until(lambda: is_kept(plant, "TOPICS", f"topic.{plant.env}.>", "orderId", expected))
+    assert await kept(plant, "FACTORY", "factory.>", "order_id") == expected
+    assert await order_is(plant, "last")
+
+
+def say_state(plant: Any, topic: str, order_id: str) -> None:
+    plant.publish(topic, {"serialNumber": topic.split("/")[3], "orderId": order_id, "actionState": None, "errors": []})
+
+
+async def order_is(plant: Any, order_id: str) -> bool:
+    """Whether the one module has this order."""
+    found = await plant.answers("modules", None, FactoryModules)
+    return found is not None and [each.order_id for each in found.items] == [order_id]
+
+
+async def is_kept(plant: Any, stream: str, subject: str, field: str, expected: list[str]) -> bool:
+    return await kept(plant, stream, subject, field) == expected
+
+
+async def kept(plant: Any, stream: str, subject: str, field: str) -> list[str]:
+    """A field of each message on a stream, in order, and of each line."""
+    info = await plant.bus.jetstream.stream_info(stream, subjects_filter=subject)
+    found: list[str] = []
+    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+        try:
+            message = await plant.bus.jetstream.get_msg(stream, sequence)
+        except NotFoundError:
+            continue
+        found += [json.loads(line)[field] for line in message.data.split(b"\n") if plant.env in message.subject]
+    return found

@@ -210,6 +210,105 @@ def test_messages_of_a_machine_and_of_the_ccu_are_stored_in_order(messages: list
     assert topics == [f"topic.live.{each.topic.decode().replace('/', '.')}" for each in messages]
 
 
+class Held(Bus):
+    """A bus on which TOPICS may be slow; notes when (ms) each part was published, and how many messages it had."""
+
+    def __init__(self, loop: JumpingLoop) -> None:
+        super().__init__(loop)
+        self.parts: list[tuple[int, str, int]] = []
+        self.topics_s = 0.0
+        self.bodies: list[bytes] = []
+
+    async def publish_batch(self, messages: Sequence[Outgoing], *, deadline_s: float, ordered: bool) -> None:
+        root = messages[0].subject.split(".")[0]
+        if root == "topic":
+            await asyncio.sleep(min(self.topics_s, deadline_s))
+            if self.topics_s > deadline_s:
+                raise BusUnavailable("away")
+            self.bodies += [message.body for message in messages]
+        self.parts.append((round(self._loop.time() * 1000), root, sum(count(message.body) for message in messages)))
+
+    def of(self, root: str) -> list[tuple[int, int]]:
+        return [(at, number) for at, each, number in self.parts if each == root]
+
+
+Acknowledged = list[tuple[int, int]]
+"""When (ms) each packet was acknowledged."""
+
+
+def taken(
+    monkeypatch: pytest.MonkeyPatch,
+    arrivals: Sequence[tuple[int, Sequence[Incoming]]],
+    topics_s: float = 0.0,
+    lease_s: float = math.inf,
+) -> tuple[Held, Acknowledged]:
+    """The bus, and what was acknowledged, where these messages arrive at these times (ms)."""
+    loop = JumpingLoop()
+    clock = SimpleNamespace(monotonic=loop.time, time=lambda: NOW_MS / 1000)
+    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(publishing, "time", clock)
+    bus, acknowledged = Held(loop), Acknowledged()
+    bus.topics_s = topics_s
+    line = of_a_factory(bus, ["ESP_A"])
+    line.hold([], [], [], lambda: lease_s)
+
+    async def take() -> None:
+        def on_stored(done: Sequence[Incoming]) -> None:
+            acknowledged.extend((round(loop.time() * 1000), each.packet_id) for each in done)
+
+        running = asyncio.create_task(line.run(on_stored))
+        for at_ms, messages in arrivals:
+            await asyncio.sleep(at_ms / 1000 - loop.time())
+            line.offer(messages)
+        assert await line.drained(100.0)
+        assert (line.in_flight, line.in_flight_bytes, line.oldest_age_s()) == (0, 0, 0.0)
+        await ended(running)
+
+    try:
+        loop.run_until_complete(take())
+    finally:
+        loop.close()
+    return bus, acknowledged
+
+
+def bad(number: int) -> Incoming:
+    return Incoming(b"module/v1/ff/S9/state", b"no JSON", number + 1, 1, False, False, 0, NOW_MS)
+
+
+def test_topics_is_written_behind_factory_ten_times_a_second_and_then_all_is_acknowledged_in_order(monkeypatch):
+    arrivals = [(1000 + 30 * step, [state(2 * step, f"S{step}"), reading(2 * step + 1)]) for step in range(8)]
+    bus, acknowledged = taken(monkeypatch, arrivals)
+    assert bus.of("factory") == bus.of("esp") == [(at, 1) for at, _ in arrivals]
+    assert bus.of("topic") == [(1000, 1), (1100, 3), (1200, 3), (1300, 1)]
+    at = {1: 1000, 2: 1000, 15: 1300, 16: 1300} | dict.fromkeys(range(3, 9), 1100) | dict.fromkeys(range(9, 15), 1200)
+    assert acknowledged == [(at[packet], packet) for packet in range(1, 17)]
+
+
+def test_readings_behind_which_nothing_is_for_topics_are_acknowledged_with_their_batch(monkeypatch):
+    bus, acknowledged = taken(monkeypatch, [(1000, [reading(0)]), (1010, [reading(1)])])
+    assert (bus.of("topic"), acknowledged) == ([], [(1000, 1), (1010, 2)])
+
+
+def test_what_leaves_no_room_for_the_next_batch_is_written_first(monkeypatch):
+    """The next holder of the lease reads back the packs of some batches, and the rejections of one."""
+    packs = [(1000 + 6 * step, [state(2 * step, f"S{step}"), reading(2 * step + 1)]) for step in range(14)]
+    bus, _ = taken(monkeypatch, packs, topics_s=0.5)
+    assert bus.of("esp") == [*((at, 1) for at in range(1000, 1048, 6)), (1500, 6)]
+    bus, _ = taken(monkeypatch, [(1000, [bad(0)]), (1010, [state(1, "S1")])], topics_s=0.5)
+    assert (bus.of("rejected"), bus.of("factory")) == ([(1000, 1)], [(1500, 1)])
+    many = [(1000, [state(0, "S0")]), (1010, [state(number, f"S{number}") for number in range(1, MOST)])]
+    bus, _ = taken(monkeypatch, many)
+    assert [at for at, _ in bus.of("topic")] == [1000, 1010], "500 are written without the spacing"
+
+
+def test_behind_the_lease_topics_gets_only_what_the_broker_does_not_deliver_again(monkeypatch):
+    """TOPICS was away, and the next holder may have written the others, and newer ones."""
+    once, again = state(0, "S0")._replace(qos=0, packet_id=0), state(1, "S1")
+    bus, acknowledged = taken(monkeypatch, [(1000, [once, again])], topics_s=6.0, lease_s=5.0)
+    assert acknowledged == []
+    assert bus.bodies == [once.payload]
+
+
 class Away(Bus):
     """NATS, which is away at first; `stored` has the ids on FACTORY and of packs the subject."""
 

@@ -1,15 +1,15 @@
 """The pipeline of received messages: take them in order, have them sorted, publish, and hand back what is stored.
 
-One batch is under way at a time, so order is kept and what is in flight is bounded by the window; the rejections of
-the batches before it may still be stored (trailing.py). A process that is killed has acknowledged nothing that is not
-stored: the broker delivers the rest again, and the ids make it harmless.
+One batch is under way at a time, so order is kept and what is in flight is bounded by the window; of the batches before
+it the rejections may still be stored (trailing.py), and the messages for TOPICS (topics_trail.py). A process that is
+killed has acknowledged nothing that is not stored: the broker delivers the rest again, and the ids make it harmless.
 """
 
 import asyncio
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 
@@ -24,6 +24,7 @@ from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_ingest.consumers.publishing import Part, Publisher
 from kaiser_ingest.consumers.sorting import Batch, Sorter, decoded
+from kaiser_ingest.consumers.topics_trail import TopicsTrail
 from kaiser_ingest.consumers.trailing import RejectionTrail
 from kaiser_ingest.domain.admission import Registered
 from kaiser_ingest.domain.clocks import WrongClock
@@ -76,6 +77,7 @@ class Pipeline:
         self._bus = bus
         self._publisher = Publisher(bus)
         self._trail = RejectionTrail(bus, self._publisher)
+        self._topics = TopicsTrail(self._publisher)
         self._sorter = Sorter(
             registered,
             bus.message_id,
@@ -104,16 +106,16 @@ class Pipeline:
     @property
     def in_flight(self) -> int:
         """QoS 1 messages received and not yet stored."""
-        return self.held + self._trail.held - self._qos0
+        return self.held + self._trail.held + self._topics.held - self._qos0
 
     @property
     def held(self) -> int:
-        """Messages received and not yet stored, without those of batches whose rejections are being stored."""
+        """Messages received and not yet stored, without those of batches that only wait for REJECTED or TOPICS."""
         return len(self._waiting) + len(self._under_way)
 
     def oldest_age_s(self) -> float:
         """Age of the oldest message that is not stored yet; 0 if there is none."""
-        oldest = next(chain(self._trail.messages(), self._under_way, self._waiting), None)
+        oldest = next(self._messages(), None)
         return max(0.0, time.time() - oldest.received_at_ms / 1000) if oldest is not None else 0.0
 
     def offer(self, messages: Sequence[Incoming]) -> None:
@@ -149,6 +151,7 @@ class Pipeline:
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight; False if that takes longer."""
+        self._topics.hurry()
         return await set_within(self._idle, timeout_s)
 
     async def run(
@@ -157,14 +160,28 @@ class Pipeline:
         """Store what arrives until cancelled; `on_stored` is called with what is stored, in the order of receipt, and
         `read` before each batch, to offer what the connection has left unread so far."""
 
-        def finish(batch: Batch) -> None:
+        def rejected(batch: Batch) -> None:
             self._sorter.rejections_stored(batch)
+            self._go_on(batch, on_stored)
+
+        def not_rejected(batch: Batch) -> None:
+            self._sorter.left()
+            (self._topics.add if batch.come_once else self._leave)(batch)
+
+        def written(batch: Batch) -> None:
+            self._sorter.on_topics(batch)
             self._finish(batch, on_stored)
 
+        def left(batch: Batch) -> None:
+            self._sorter.left()
+            self._leave(batch)
+
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._trail.run(finish, self._leave), name="rejections")
+            tasks.create_task(self._trail.run(rejected, not_rejected), name="rejections")
+            tasks.create_task(self._topics.run(written, left), name="topics")
             while True:
                 await self._trail.room()
+                await self._topics.room()
                 read()
                 await self._arrived.wait()
                 await self._next_batch(on_stored)
@@ -195,9 +212,17 @@ class Pipeline:
             if batch.trailing or self._trail:
                 self._trail.add(batch)
             else:
-                self._finish(batch, on_stored)
+                self._go_on(batch, on_stored)
         self._note_idle()
         await asyncio.sleep(0.0 if is_full else max(0.0, began_at + _spacing_s(len(batch.sensors)) - time.monotonic()))
+
+    def _go_on(self, batch: Batch, on_stored: Callable[[Sequence[Incoming]], None]) -> None:
+        """Have a batch written to TOPICS whose rejections are stored; at once finished where nothing of it is for that,
+        and nothing before it waits."""
+        if batch.topics or self._topics:
+            self._topics.add(batch)
+        else:
+            self._finish(batch, on_stored)
 
     def hold(
         self,
@@ -231,8 +256,9 @@ class Pipeline:
         return taken
 
     async def _store(self, batch: Batch) -> bool:
-        """Sort the rest of a batch, and publish until all but the trailing rejections is stored, however long NATS is
-        away. Readings need no order, because each has its time, so they do not wait until the others are sorted.
+        """Sort the rest of a batch, and publish until all is stored but what trails to REJECTED and TOPICS, however
+        long NATS is away. Readings need no order, because each has its time, so they do not wait until the others are
+        sorted.
 
         False: packs whose messages the broker delivers again are left, and the lease is over.
         """
@@ -253,17 +279,14 @@ class Pipeline:
         return first.result() and others_stored
 
     def _parts(self, batch: Batch, readings: Iterable[Outgoing]) -> list[Part]:
-        """The parts of a batch, of its readings these. The factory's messages are in order on FACTORY, and on TOPICS
-        those of one machine, and those of the CCU."""
+        """The parts of a batch, of its readings these. The factory's messages are in order on FACTORY."""
         rejected = self._trail.to_packs(list(batch.rejected.values()))
-        of_factory, as_they_came = list(batch.factory.values()), list(batch.topics.values())
         return [
             self._packs(readings),
             Part(rejected, is_packs=True),
             Part(list(batch.devices.values()), ordered=True),
             Part(list(batch.events.values()), ordered=True),
-            Part(to_factory_packs(of_factory, self._bus.message_id), ordered=True, is_packs=True),
-            Part(as_they_came, ordered=_needs_order(of_factory, as_they_came)),
+            Part(to_factory_packs(list(batch.factory.values()), self._bus.message_id), ordered=True, is_packs=True),
         ]
 
     def _packs(self, readings: Iterable[Outgoing]) -> Part:
@@ -286,7 +309,7 @@ class Pipeline:
         self._under_way = kept
 
     def _leave(self, batch: Batch) -> None:
-        """Drop a batch whose rejections were not stored before the lease ended; its QoS 0 messages are stored."""
+        """Drop a batch that still trailed when the lease ended; its QoS 0 messages are stored."""
         for message, result in zip(batch.messages, batch.results, strict=True):
             kind = _kind(message.topic)
             self.in_flight_bytes -= len(message.payload)
@@ -312,7 +335,7 @@ class Pipeline:
         on_stored(done)
 
     def _note_idle(self) -> None:
-        if not self._waiting and not self._under_way and not self._trail:
+        if not self._waiting and not self._under_way and not self._trail and not self._topics:
             self._idle.set()
 
     def _note_dropped(self, payload: bytes) -> None:
@@ -325,17 +348,11 @@ class Pipeline:
         self.accounts.ignored[reason] += 1
 
     def _in_flight_by_kind(self) -> dict[str, int]:
-        return dict(Tally(_kinds([*self._trail.messages(), *self._under_way, *self._waiting])))
+        return dict(Tally(_kinds(list(self._messages()))))
 
-
-def _needs_order(read: Sequence[Outgoing], as_they_came: Sequence[Outgoing]) -> bool:
-    """Whether messages of the factory depend on each other: two of one machine or of the CCU, or two of one topic.
-
-    What was read has the machine's serial at the end of its subject, the CCU's messages `_`.
-    """
-    senders = {message.subject.rpartition(".")[2] for message in read}
-    topics = {message.subject for message in as_they_came}
-    return len(senders) < len(read) or len(topics) < len(as_they_came)
+    def _messages(self) -> Iterator[Incoming]:
+        """All that is in flight, in the order of receipt."""
+        return chain(self._topics.messages(), self._trail.messages(), self._under_way, self._waiting)
 
 
 def _spacing_s(readings: int) -> float:

@@ -66,6 +66,8 @@ class Batch:
     ignored: list[str] = field(default_factory=list)
     heard: dict[tuple[str, str], int] = field(default_factory=dict)
     spans: list["Span"] = field(default_factory=list)
+    come_once: set[str] = field(default_factory=set)
+    """Ids of messages for TOPICS that came at QoS 0, so the broker does not deliver them again."""
     comes_again: bool = False
     """Some of its messages are QoS 1, so the broker delivers them again unless they are acknowledged."""
 
@@ -117,11 +119,10 @@ class Sorter:
                 self._server_times.note(reading)
 
     def stored(self, batch: Batch) -> None:
-        """Know that a batch is stored, but for the rejections that trail."""
+        """Know that a batch is stored, but for the rejections that trail, and its messages for TOPICS."""
         now_s = self._monotonic()
         self._stored_ids.add(batch.sensors, now_s)
         self._stored_ids.add(batch.devices, now_s)
-        self._stored_ids.add(batch.topics, now_s)
         self._factory_ids.add(batch.factory, now_s)
         self._rejected_ids.add(batch.rejected, now_s)
         self._unknown_alerts.published(batch.unknown_alerts)
@@ -130,8 +131,12 @@ class Sorter:
         """Know that the rejections that trailed a batch are stored."""
         self._rejected_ids.add(batch.trailing, self._monotonic())
 
+    def on_topics(self, batch: Batch) -> None:
+        """Know that TOPICS has the messages of a batch."""
+        self._stored_ids.add(batch.topics, self._monotonic())
+
     def left(self) -> None:
-        """Forget a batch that was not stored: its messages are new again when the broker delivers them."""
+        """Forget what was not stored: its messages are new again when the broker delivers them."""
         if self._factory is not None:
             self._factory.read_again()
 
@@ -181,6 +186,8 @@ class Sorter:
         kept = observer.keep(message, decoded(message.topic), word, self._id(message, 0))
         if kept is not None and not self._has(self._stored_ids, kept, message):
             batch.topics.setdefault(kept.msg_id, kept)
+            if not message.qos:
+                batch.come_once.add(kept.msg_id)
 
     def _show(self, message: Incoming, topic: str, verdict: Fate) -> None:
         """Keep a message for somebody who looks at its device."""
@@ -236,6 +243,8 @@ class Sorter:
         ):
             if outgoing is not None and not self._has(ids, outgoing, message):
                 part.setdefault(outgoing.msg_id, outgoing)
+        if taken.as_it_came is not None and not message.qos:
+            batch.come_once.add(taken.as_it_came.msg_id)
         for reading in taken.readings:
             if reading.esp_id in self._registered:
                 unique = self._server_times.of(reading)
