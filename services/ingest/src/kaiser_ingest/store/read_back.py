@@ -42,8 +42,9 @@ async def last_packs(bus: Bus, sites: Collection[str]) -> list[bytes]:
     For each site and shard this finds the last pack, reads it and the 15 messages before it on the stream, and keeps
     the packs of these sites. A batch of ingest has mostly one pack for each site and shard, so the packs of the last
     batch are among them, even while other ingests publish on the stream. In a flood of bad messages the packs of four
-    batches may not be acknowledged yet (trailing.py), and a batch may have two of a site and shard. A pack is missed if
-    it is more than 15 messages before the last pack of its site and shard: its events may then be shown twice.
+    batches may not be acknowledged yet (trailing.py), with a factory those of eight more (topics_trail.py), and a batch
+    may have two of a site and shard. A pack is missed if it is more than 15 messages before the last pack of its site
+    and shard: its events may then be shown twice.
 
     If NATS does not answer within 3 s, there are none, which is logged: some events may then be shown twice, but no
     row is doubled.
