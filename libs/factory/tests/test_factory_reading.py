@@ -405,3 +405,17 @@ def test_a_time_is_that_of_the_standard_library(second: int, us: int, separator:
     for zone, offset in (("Z", 0), ("", 0), ("+05:30", 19_800), ("-0100", -3600)):
         found = datetime.fromisoformat(text).replace(tzinfo=UTC) - timedelta(seconds=offset)
         assert read_time(text + zone) == (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def test_words_that_many_steps_have_are_in_memory_once_also_where_they_come_from_the_bus():
+    step = {"type": "MANUFACTURE", "command": "PICK", "moduleType": "DRILL", "serialNumber": "SVR4H76449"}
+    steps = [{**step, "id": f"s{number}", "source": "HBW", "target": "DRILL"} for number in range(2)]
+    order = {"orderId": "o1", "orderType": "PRODUCTION", "type": "WHITE", "state": "IN_PROGRESS"}
+    payload = json.dumps([{**order, "productionSteps": steps}]).encode()
+    verdict = read(Arrival("ccu/order/active", payload, 1_771_000_000_000), ())
+    assert isinstance(verdict, FactoryAccepted)
+    again = wire.from_line(wire.to_line(wire.encode(verdict.message), "1f.ab"))
+    assert again == verdict.message
+    ((first, second),) = (one.steps for one in again.orders)  # type: ignore[attr-defined]
+    for name in ("type", "command", "module_type", "source", "target", "serial"):
+        assert getattr(first, name) is getattr(second, name) is not None

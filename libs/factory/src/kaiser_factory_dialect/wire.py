@@ -5,9 +5,11 @@ itself. What was odd about a message is written beside its fields, and is no par
 """
 
 from collections.abc import Mapping, Sequence
+from sys import intern
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from kaiser_factory_dialect import ccu_messages as ccu
 from kaiser_factory_dialect import messages
@@ -65,6 +67,7 @@ class WireHead(msgspec.Struct, frozen=True, gc=False):
     unknown: tuple[str, ...] = ()
 
 
+_WORDS_OF_STEPS = ("type", "command", "module_type", "source", "target", "serial")
 _encoder = msgspec.json.Encoder()
 _decode_head = msgspec.json.Decoder(WireHead).decode
 _decoders = {kind: msgspec.json.Decoder(model) for kind, model in MODELS.items()}
@@ -79,7 +82,19 @@ def encode(message: FactoryMessage, odd: Sequence[str] = (), unknown: Sequence[s
 
 def decode(kind: FactoryKind, text: bytes) -> FactoryMessage:
     """The message of a JSON text. Raises msgspec.ValidationError or DecodeError if it is not of that kind."""
-    return _decoders[kind].decode(text)
+    message: FactoryMessage = _decoders[kind].decode(text)
+    if isinstance(message, ccu.CcuOrders):
+        _keep_words_once(message)
+    return message
+
+
+def _keep_words_once(message: ccu.CcuOrders) -> None:
+    """Have the words that many steps have in memory once, as reading has them: thousands of orders may be kept."""
+    for order in message.orders:
+        for step in order.steps:
+            for name in _WORDS_OF_STEPS:
+                if (word := getattr(step, name)) is not None:
+                    force_setattr(step, name, intern(word))
 
 
 def to_line(text: bytes, delivery: str) -> bytes:
