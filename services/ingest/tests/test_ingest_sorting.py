@@ -4,7 +4,9 @@ import json
 from itertools import count
 
 import pytest
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_ingest.consumers.sorting import Batch, Sorter
+from kaiser_ingest.domain.factory_dialect import FactoryDialect
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.taps import Taps
 
@@ -30,7 +32,7 @@ class Clock:
         return self.now_s
 
 
-def a_sorter(clock: Clock) -> Sorter:
+def a_sorter(clock: Clock, factory: FactoryDialect | None = None) -> Sorter:
     numbers = count()
     return Sorter(
         {"ESP_1": None},
@@ -39,7 +41,7 @@ def a_sorter(clock: Clock) -> Sorter:
         shards=1,
         on_wrong_clock=lambda _: None,
         tracer=None,
-        factory=None,
+        factory=factory,
         taps=Taps(),
         monotonic=clock,
     )
@@ -108,3 +110,20 @@ def test_what_another_process_stored_is_compared_with_new_deliveries_for_130_s()
         sorter.remember([], [line.body], [])
         clock.now_s += after_s
         assert len(stored(sorter, BAD)) == published_again
+
+
+@pytest.mark.parametrize("message", [STATUS, TIMELESS, BAD], ids=["status", "reading without a time", "rejected"])
+def test_what_is_stored_but_not_on_topics_when_the_lease_ends_comes_on_topics_with_the_redelivery(message: Incoming):
+    devices = ("kaiser/god/esp/#",)
+    dialect = FactoryDialect((), ("kaiser/#",), devices, lambda *_: None, reads=False)
+    dialect.enter(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), message.generation, devices)
+    sorter = a_sorter(Clock(), dialect)
+    batch = prepared(sorter, message)
+    assert len(batch.topics) == len(published(batch)) == 1
+    sorter.stored(batch)
+    sorter.rejections_stored(batch)
+    sorter.left()
+    again = prepared(sorter, message._replace(duplicate=True))
+    assert (published(again), list(again.topics)) == ([], list(batch.topics))
+    sorter.on_topics(again)
+    assert not prepared(sorter, message._replace(duplicate=True)).topics

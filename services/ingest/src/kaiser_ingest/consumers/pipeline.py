@@ -264,12 +264,12 @@ class Pipeline:
         """
         readings, comes_again = batch.sensors.values(), batch.comes_again
         if not batch.others:
-            return await self._publisher.store([self._packs(readings)], comes_again=comes_again)
+            return await self._publisher.store([self._packs(readings, batch)], comes_again=comes_again)
         if not readings or len(batch.others) < _MANY_OTHERS:
             self._sorter.sort_others(batch)
             return await self._publisher.store(self._parts(batch, readings), comes_again=comes_again)
         async with asyncio.TaskGroup() as tasks:
-            packs, published = self._packs(readings), len(readings)
+            packs, published = self._packs(readings, batch), len(readings)
             first = tasks.create_task(self._publisher.store([packs], comes_again=comes_again), name="readings")
             for _ in range(_TURNS_TO_WRITE):
                 await asyncio.sleep(0)
@@ -282,15 +282,16 @@ class Pipeline:
         """The parts of a batch, of its readings these. The factory's messages are in order on FACTORY."""
         rejected = self._trail.to_packs(list(batch.rejected.values()))
         return [
-            self._packs(readings),
+            self._packs(readings, batch),
             Part(rejected, is_packs=True),
             Part(list(batch.devices.values()), ordered=True),
             Part(list(batch.events.values()), ordered=True),
             Part(to_factory_packs(list(batch.factory.values()), self._bus.message_id), ordered=True, is_packs=True),
         ]
 
-    def _packs(self, readings: Iterable[Outgoing]) -> Part:
+    def _packs(self, readings: Iterable[Outgoing], batch: Batch) -> Part:
         packs = to_packs(readings, self._bus.message_id)
+        batch.packs += len(packs)
         for pack in packs:
             PACK_READINGS.observe(count(pack.body))
             PACK_BYTES.observe(len(pack.body))

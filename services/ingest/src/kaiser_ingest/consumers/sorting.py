@@ -68,6 +68,8 @@ class Batch:
     spans: list["Span"] = field(default_factory=list)
     come_once: set[str] = field(default_factory=set)
     """Ids of messages for TOPICS that came at QoS 0, so the broker does not deliver them again."""
+    packs: int = 0
+    """Packs of readings into which it was put."""
     comes_again: bool = False
     """Some of its messages are QoS 1, so the broker delivers them again unless they are acknowledged."""
 
@@ -102,6 +104,8 @@ class Sorter:
         self._stored_ids = RecentIds()
         self._rejected_ids = RecentIds()
         self._factory_ids = RecentIds()
+        self._topics_ids = RecentIds()
+        """Apart: a message is on TOPICS after it is on DEVICES or FACTORY, and has the same id there."""
         self._server_times = ServerTimes()
         self._clock_watch = ClockWatch()
         self._unknown_alerts = UnknownAlerts()
@@ -133,7 +137,7 @@ class Sorter:
 
     def on_topics(self, batch: Batch) -> None:
         """Know that TOPICS has the messages of a batch."""
-        self._stored_ids.add(batch.topics, self._monotonic())
+        self._topics_ids.add(batch.topics, self._monotonic())
 
     def left(self) -> None:
         """Forget what was not stored: its messages are new again when the broker delivers them."""
@@ -184,7 +188,7 @@ class Sorter:
     def _observe(self, observer: FactoryDialect, message: Incoming, word: str, batch: Batch) -> None:
         """Keep a message of a device as it came, in addition to the message made from it."""
         kept = observer.keep(message, decoded(message.topic), word, self._id(message, 0))
-        if kept is not None and not self._has(self._stored_ids, kept, message):
+        if kept is not None and not self._has(self._topics_ids, kept, message):
             batch.topics.setdefault(kept.msg_id, kept)
             if not message.qos:
                 batch.come_once.add(kept.msg_id)
@@ -238,7 +242,7 @@ class Sorter:
         """
         for outgoing, part, ids in (
             (taken.message, batch.factory, self._factory_ids),
-            (taken.as_it_came, batch.topics, self._stored_ids),
+            (taken.as_it_came, batch.topics, self._topics_ids),
             (taken.rejected, batch.rejected, self._rejected_ids),
         ):
             if outgoing is not None and not self._has(ids, outgoing, message):

@@ -22,12 +22,15 @@ from kaiser_ingest.domain.incoming import Incoming
 _SPACING_S = 0.1
 """Least time between two writings. Of 1,000 states/s there are then a hundred together, which cost NATS 4 ms of CPU in
 place of 11 (docs/decisions/0402). The first message after a quiet moment waits for nothing."""
+_QUIET_S = 0.025
+"""Where no batch comes for so long, what there is is written: a broker may have no more than 20 messages under way
+(Mosquitto's default), and then sends none until these are acknowledged. Longer than between two batches."""
 _MANY = 500
 """So many messages are written without the spacing: a quarter of what the broker may have under way."""
 _MOST = 1500
-_MOST_BATCHES = 8
-"""Batches with readings, beside those of the rejection trail and the one under way: the next holder of the lease reads
-16 packs back (store/read_back.py)."""
+_MOST_PACKS = 6
+"""Packs of readings that are stored and not acknowledged, beside those of the rejection trail and of the batch under
+way: the next holder of the lease reads 16 packs back (store/read_back.py)."""
 
 
 class TopicsTrail:
@@ -56,26 +59,27 @@ class TopicsTrail:
         self.held += len(batch.messages)
         self._added.set()
         if self.held >= _MANY:
-            self._hurry.set()
+            self.hurry()
 
     def hurry(self) -> None:
         """Write what is there without the spacing."""
         if self._batches:
             self._hurry.set()
+            self._added.set()
 
     async def room(self) -> None:
         """Wait until another batch may be stored before these are acknowledged, however long NATS is away."""
         while self._is_full():
             self._removed.clear()
-            self._hurry.set()
+            self.hurry()
             await self._removed.wait()
 
     def _is_full(self) -> bool:
         """Whether it is all that the next holder of the lease finds again beside the batches behind it; so that the
         rejections that it reads back suffice, a batch with some is written before the next one is stored."""
         has_rejections = any(batch.rejected or batch.trailing for batch in self._batches)
-        with_readings = sum(bool(batch.sensors) for batch in self._batches)
-        return self.held >= _MOST or with_readings >= _MOST_BATCHES or has_rejections
+        packs = sum(batch.packs for batch in self._batches)
+        return self.held >= _MOST or packs >= _MOST_PACKS or has_rejections
 
     async def run(self, on_written: Callable[[Batch], None], on_left: Callable[[Batch], None]) -> None:
         """Write until cancelled; each batch goes to `on_written`, in order, or to `on_left` if the lease ended."""
@@ -84,7 +88,7 @@ class TopicsTrail:
             if not self._batches:
                 self._added.clear()
                 await self._added.wait()
-            await set_within(self._hurry, max(0.0, self._written_at + _SPACING_S - now_s()))
+            await self._gathered(now_s)
             self._hurry.clear()
             self._written_at = now_s()
             together = list(self._batches)
@@ -94,6 +98,13 @@ class TopicsTrail:
                 self.held -= len(batch.messages)
                 (on_written if is_written else on_left)(batch)
             self._removed.set()
+
+    async def _gathered(self, now_s: Callable[[], float]) -> None:
+        """Wait until what is there is to be written: the spacing is over, it is many, or nothing more comes."""
+        while (left := self._written_at + _SPACING_S - now_s()) > 0 and not self._hurry.is_set():
+            self._added.clear()
+            if not await set_within(self._added, min(left, _QUIET_S)):
+                return
 
     async def _write(self, together: Sequence[Batch]) -> bool:
         """Publish until TOPICS has all, however long NATS is away. False: the lease is over, so that only messages of

@@ -20,8 +20,9 @@ from kaiser_ingest.domain.outgoing import to_rejected_packs
 from kaiser_ingest.domain.own_packs import OwnPacks
 
 MOST_BATCHES = 3
-"""With the batch under way these are four batches whose readings may be stored and not acknowledged: the next holder of
-the lease reads back the last 16 packs (read_back.py)."""
+_MOST_PACKS = 4
+"""Packs of readings that are stored and not acknowledged, unless a single batch has more: the next holder of the lease
+reads back the last 16 packs (read_back.py)."""
 _MOST_LINES = 1_000
 _MOST_BYTES = 2 * 1024 * 1024
 """Rejections that are published together, unless a single batch has more; the packs that are read back suffice for
@@ -57,7 +58,7 @@ class RejectionTrail:
 
     async def room(self) -> None:
         """Wait until there is room for another batch."""
-        while len(self._batches) >= MOST_BATCHES or len(self._together()) < len(self._batches):
+        while self._is_full():
             await self._one_less()
 
     async def emptied(self) -> None:
@@ -87,6 +88,10 @@ class RejectionTrail:
     def to_packs(self, rejections: Sequence[Outgoing]) -> list[Outgoing]:
         """Rejections as messages of REJECTED."""
         return to_rejected_packs(rejections, self._new_id, self._has_own_packs)
+
+    def _is_full(self) -> bool:
+        packs = sum(batch.packs for batch in self._batches)
+        return len(self._batches) >= MOST_BATCHES or packs >= _MOST_PACKS or len(self._together()) < len(self._batches)
 
     async def _one_less(self) -> None:
         self._removed.clear()
