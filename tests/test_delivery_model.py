@@ -41,6 +41,8 @@ from kaiser_sensor.domain.rows import ProcessedReading, to_row
 NOW_MS = 1_795_000_000_000
 SITES = {"ESP_A": "god", "ESP_B": "mars"}
 """Each device with its site: a batch with both becomes two packs."""
+AGE_S = 86_400.0
+"""Of what the next process reads back: so late it knows a redelivery by its DUP flag alone."""
 LONG = "KAISER_TEST_LONG" in os.environ
 
 
@@ -232,11 +234,13 @@ class DeliveryModel(RuleBasedStateMachine):
                 factory=dialect,
             )
             ingest = Ingest(bus, pipeline, asyncio.create_task(pipeline.run(on_stored)))
-            packs = [self.sensors.messages[seq].body for seq in sorted(self.sensors.messages)[-KEPT_PACKS:]]
-            rejections = [message.body for message in self.rejected_stream.ever[-LAST_REJECTED:]]
+            packs = [(self.sensors.messages[seq].body, AGE_S) for seq in sorted(self.sensors.messages)[-KEPT_PACKS:]]
+            rejections = [(message.body, AGE_S) for message in self.rejected_stream.ever[-LAST_REJECTED:]]
             last = [self.factory.messages[seq] for seq in sorted(self.factory.messages)]
             of_factory = [
-                each for one in last for each in deliveries_in(one.subject, one.body, {"Nats-Msg-Id": one.msg_id})
+                (each, AGE_S)
+                for one in last
+                for each in deliveries_in(one.subject, one.body, {"Nats-Msg-Id": one.msg_id})
             ]
             pipeline.hold(packs, rejections, of_factory, lambda: ingest.valid_until)
             return ingest

@@ -3,11 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kaiser_ingest.store.read_back import places_before
+from jumping import JumpingLoop
+from kaiser_ingest.store.read_back import last_of_factory, last_packs, last_rejections, places_before
 from leases import end_lease
+from nats.errors import NoRespondersError
+from nats.js.api import RawStreamMsg
 
 ESP_IDS = [f"ESP_{number:04}" for number in range(10)]
 
@@ -67,6 +72,74 @@ async def test_nothing_is_stored_again_that_the_last_packs_of_its_sites_and_shar
 )
 def test_the_places_up_to_the_last_packs_are_read_and_at_most_a_thousand(lasts: list[int], places: list[int]) -> None:
     assert places_before(lasts) == places
+
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+SUBJECTS = {
+    "SENSORS": "esp.sensor.data.god.0",
+    "REJECTED": "rejected.5209.ESP_1",
+    "FACTORY": "factory.live.agv.state.S1",
+}
+READS = pytest.mark.parametrize(
+    "read",
+    [lambda bus, now: last_packs(bus, ["+"], now), last_rejections, last_of_factory],
+    ids=["packs", "rejections", "of the factory"],
+)
+
+
+class AwayFirst:
+    """JetStream with a message in each place of a stream; the first questions are not answered."""
+
+    def __init__(self, loop: JumpingLoop, away_s: float, ages_s: list[float]) -> None:
+        self.loop, self._away_s, self._ages_s = loop, away_s, ages_s
+        self.jetstream = self
+
+    async def stream_info(self, name: str, subjects_filter: str = "") -> Any:
+        self._check()
+        places = len(self._ages_s)
+        return SimpleNamespace(state=SimpleNamespace(first_seq=1, last_seq=places, subjects={SUBJECTS[name]: places}))
+
+    async def get_msg(self, name: str, place: int, subject: str | None = None, *, direct: bool) -> RawStreamMsg:
+        self._check()
+        at = place or len(self._ages_s)
+        stored_at = NOW - timedelta(seconds=self._ages_s[at - 1])
+        found = {"Nats-Msg-Id": f"m{at}"}
+        return RawStreamMsg(SUBJECTS[name], at, f"m{at}".encode(), headers=found, time=stored_at)
+
+    def _check(self) -> None:
+        if self.loop.time() < self._away_s:
+            raise NoRespondersError
+
+
+def read_back(read: Callable[..., Any], away_s: float, ages_s: list[float]) -> tuple[list[tuple[str, float]], float]:
+    """The items that are read back, as text with their ages, and the seconds that this took."""
+    loop = JumpingLoop()
+    found = loop.run_until_complete(read(AwayFirst(loop, away_s, ages_s), lambda: NOW))
+    took_s = loop.time()
+    loop.close()
+    return [(each if isinstance(each, str) else each.decode(), age_s) for each, age_s in found], took_s
+
+
+@READS
+def test_what_is_read_back_has_its_age_and_none_is_from_the_future(read: Callable[..., Any]) -> None:
+    found, _ = read_back(read, 0.0, [10_800.0, 121.0, 119.5, 0.0, -3.0])
+    aged = [("m1", 10_800.0), ("m2", 121.0), ("m3", 119.5), ("m4", 0.0), ("m5", 0.0)]
+    assert found == (aged[2:] if read is last_of_factory else aged), "JetStream knows ids of two minutes"
+
+
+@READS
+@pytest.mark.parametrize("away_s", [0.4, 4.0, 9.0])
+def test_what_nats_does_not_answer_is_asked_again(read: Callable[..., Any], away_s: float) -> None:
+    found, took_s = read_back(read, away_s, [5.0, 4.0])
+    assert found == [("m1", 5.0), ("m2", 4.0)]
+    assert away_s <= took_s <= away_s + 0.6
+
+
+@READS
+def test_after_ten_seconds_without_an_answer_nothing_is_known(read: Callable[..., Any]) -> None:
+    found, took_s = read_back(read, 3_600.0, [5.0])
+    assert found == []
+    assert took_s == pytest.approx(10.0, abs=0.1)
 
 
 async def test_no_reading_is_stored_twice_when_ingest_is_killed_with_and_without_the_devices_clock(

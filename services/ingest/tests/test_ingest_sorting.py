@@ -7,6 +7,7 @@ import pytest
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_ingest.consumers.sorting import Batch, Sorter
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.domain.factory_packs import deliveries_in, to_factory_packs
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.taps import Taps
 
@@ -20,6 +21,9 @@ TIMELESS = STATUS._replace(
 )
 TIMED = TIMELESS._replace(payload=json.dumps({**json.loads(TIMELESS.payload), "ts": NOW}).encode())
 BAD = STATUS._replace(payload=b"{")
+STATE = STATUS._replace(
+    topic=b"module/v1/ff/S1/state", payload=b'{"serialNumber":"S1","orderId":"1","actionState":null}'
+)
 
 
 class Clock:
@@ -49,7 +53,7 @@ def a_sorter(clock: Clock, factory: FactoryDialect | None = None) -> Sorter:
 
 def published(batch: Batch) -> list[str]:
     """Ids of all that a batch stores."""
-    return [*batch.sensors, *batch.devices, *batch.trailing]
+    return [*batch.sensors, *batch.devices, *batch.trailing, *batch.factory]
 
 
 def prepared(sorter: Sorter, message: Incoming) -> Batch:
@@ -99,17 +103,69 @@ def test_a_reading_with_the_devices_time_is_the_same_fact_a_day_later(duplicate:
     assert stored(sorter, TIMED._replace(packet_id=2, duplicate=duplicate, generation=2)) == []
 
 
-def test_what_another_process_stored_is_compared_with_new_deliveries_for_130_s() -> None:
+def of_a_factory(clock: Clock) -> Sorter:
+    dialect = FactoryDialect((), (), (), lambda *_: None)
+    dialect.enter(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), 0, ("kaiser/+/esp/#",))
+    return a_sorter(clock, dialect)
+
+
+def after_another_process(clock: Clock, message: Incoming, age_s: float) -> Sorter:
+    """The sorter of a process that has read back what another one stored of this message so long ago."""
+    batch = prepared(of_a_factory(clock), message)
+    numbers = count()
+    of_factory = [
+        (delivery, age_s)
+        for pack in to_factory_packs(list(batch.factory.values()), lambda: f"p{next(numbers)}")
+        for delivery in deliveries_in(pack.subject, pack.body, {"Nats-Msg-Id": pack.msg_id})
+    ]
+    sorter = of_a_factory(clock)
+    sorter.remember(
+        [(each.body, age_s) for each in batch.sensors.values()],
+        [(each.body, age_s) for each in batch.trailing.values()],
+        of_factory,
+    )
+    return sorter
+
+
+READ_BACK = pytest.mark.parametrize(
+    "message", [TIMELESS, BAD, STATE], ids=["reading without a time", "rejected", "of the factory"]
+)
+
+
+@READ_BACK
+@pytest.mark.parametrize(
+    ("age_s", "after_s", "is_stored"),
+    [(0, 129, False), (0, 131, True), (100, 29, False), (100, 31, True), (129, 0, False), (131, 0, True)],
+)
+def test_what_another_process_stored_is_compared_with_new_deliveries_until_it_is_130_s_old(
+    message: Incoming, age_s: float, after_s: float, is_stored: bool
+) -> None:
     """A broker without the DUP flag delivers again as soon as ingest is back."""
     clock = Clock()
-    first = a_sorter(clock)
-    [line] = prepared(first, BAD).trailing.values()
-    for after_s, published_again in ((129, 0), (131, 1)):
-        clock.now_s = 50.0
-        sorter = a_sorter(clock)
-        sorter.remember([], [line.body], [])
-        clock.now_s += after_s
-        assert len(stored(sorter, BAD)) == published_again
+    sorter = after_another_process(clock, message, age_s)
+    clock.now_s += after_s
+    assert bool(stored(sorter, message)) is is_stored
+
+
+@READ_BACK
+def test_after_a_restart_of_broker_and_ingest_an_equal_message_with_an_old_packet_id_is_stored(
+    message: Incoming,
+) -> None:
+    """It was stored at nine, both restart at noon, and the broker counts packet ids from 1 again."""
+    clock = Clock()
+    sorter = after_another_process(clock, message, 3 * 3_600.0)
+    clock.now_s += 5
+    assert len(stored(sorter, message)) == 1
+    assert stored(sorter, message._replace(duplicate=True, generation=2)) == [], "its own redelivery is known"
+
+
+@READ_BACK
+@pytest.mark.parametrize("age_s", [0, 131, 86_400])
+def test_a_redelivery_of_what_another_process_stored_is_known_however_old_it_is(message: Incoming, age_s: int) -> None:
+    clock = Clock()
+    sorter = after_another_process(clock, message, age_s)
+    clock.now_s += 5
+    assert stored(sorter, message._replace(duplicate=True, generation=2)) == []
 
 
 @pytest.mark.parametrize("message", [STATUS, TIMELESS, BAD], ids=["status", "reading without a time", "rejected"])

@@ -226,16 +226,16 @@ class Pipeline:
 
     def hold(
         self,
-        packs: Iterable[bytes],
-        rejections: Iterable[bytes],
-        of_factory: Iterable[str],
+        packs: Iterable[tuple[bytes, float]],
+        rejections: Iterable[tuple[bytes, float]],
+        of_factory: Iterable[tuple[str, float]],
         valid_until: Callable[[], float],
     ) -> None:
         """Begin as the holder of the lease, which is valid until `valid_until` (monotonic): publish packs only until
         then.
 
-        packs, rejections: the last ones that were stored; of_factory: the deliveries of the last messages on FACTORY.
-        The broker may deliver some of them again.
+        packs, rejections: the last ones that were stored; of_factory: the deliveries of the last messages on FACTORY;
+        each with its age in seconds. The broker may deliver some of them again.
         """
         self._publisher.valid_until = valid_until
         self._sorter.remember(packs, rejections, of_factory)

@@ -111,16 +111,24 @@ class Sorter:
         self._unknown_alerts = UnknownAlerts()
         self._log = RejectionLog()
 
-    def remember(self, packs: Iterable[bytes], rejections: Iterable[bytes], of_factory: Iterable[str]) -> None:
-        """Know the last packs and rejections that were stored, and the last deliveries on FACTORY: the broker may
-        deliver some of these messages again."""
+    def remember(
+        self,
+        packs: Iterable[tuple[bytes, float]],
+        rejections: Iterable[tuple[bytes, float]],
+        of_factory: Iterable[tuple[str, float]],
+    ) -> None:
+        """Know the last packs and rejections that were stored, and the last deliveries on FACTORY, each with its age in
+        seconds: the broker may deliver some of these messages again, and others with their packet ids."""
         now_s = self._monotonic()
-        self._rejected_ids.add(rejected_deliveries(rejections), now_s)
-        self._factory_ids.add(of_factory, now_s)
-        for reading in stored_readings(packs):
-            self._stored_ids.add([reading_id(reading)], now_s)
-            if reading.clock != "device":
-                self._server_times.note(reading)
+        for rejection, age_s in rejections:
+            self._rejected_ids.add(rejected_deliveries([rejection]), now_s - age_s)
+        for delivery, age_s in of_factory:
+            self._factory_ids.add([delivery], now_s - age_s)
+        for pack, age_s in packs:
+            for reading in stored_readings([pack]):
+                self._stored_ids.add([reading_id(reading)], now_s - age_s)
+                if reading.clock != "device":
+                    self._server_times.note(reading)
 
     def stored(self, batch: Batch) -> None:
         """Know that a batch is stored, but for the rejections that trail, and its messages for TOPICS."""

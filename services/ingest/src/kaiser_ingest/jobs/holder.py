@@ -100,11 +100,17 @@ class SessionHolder:
         )
 
     async def _connect(self) -> None:
-        """Hold the session, once what the holder before has stored is known: the broker may deliver it again."""
-        packs, rejections = await asyncio.gather(last_packs(self._bus, self._sites), last_rejections(self._bus))
-        of_factory = await last_of_factory(self._bus) if self._reads_factory else []
+        """Hold the session, once what the holder before has stored is known: the broker may deliver it again.
+
+        To read it takes up to 10 s; the lease is renewed beside it."""
+        packs, rejections, of_factory = await asyncio.gather(
+            last_packs(self._bus, self._sites), last_rejections(self._bus), self._last_of_factory()
+        )
         self._pipeline.hold(packs, rejections, of_factory, lambda: self._lease.valid_until)
         await self._session.run()
+
+    async def _last_of_factory(self) -> list[tuple[str, float]]:
+        return await last_of_factory(self._bus) if self._reads_factory else []
 
     async def _leave(self, exits: Sequence[DurableSubscriber]) -> None:
         """Stop in order: nothing new to send, finish what was received, DISCONNECT."""
