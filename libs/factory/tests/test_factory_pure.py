@@ -8,7 +8,7 @@ import kaiser_factory_dialect
 
 FOLDER = Path(kaiser_factory_dialect.__file__).parent
 IMPURE = {"asyncio", "os", "pathlib", "random", "secrets", "socket", "sqlite3", "subprocess", "tempfile", "time"}
-OUTSIDE = {"msgspec", *(f"kaiser_common.contract.{name}" for name in ("errors", "bounds", "topics"))}
+OUTSIDE = {"msgspec", "msgspec.structs", *(f"kaiser_common.contract.{name}" for name in ("errors", "bounds", "topics"))}
 
 
 def imports(path: Path) -> set[str]:

@@ -174,7 +174,7 @@ def grants() -> tuple[Grants, ...]:
         ),
         _service(
             "factory",
-            consumes(FACTORY_STORE),
+            bound(FACTORY_STORE),
             reads(TOPICS),
             reads(FACTORY),
             [f"{_API}.STREAM.INFO.{stream.name}" for stream in (TOPICS, FACTORY)],
@@ -236,8 +236,13 @@ def inbox(user: str) -> str:
 
 def consumes(consumer: DurableConsumer) -> Iterable[str]:
     """Bind to a consumer that exists, ask it for messages, acknowledge them."""
+    return *bound(consumer), f"{_API}.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
+
+
+def bound(consumer: DurableConsumer) -> Iterable[str]:
+    """Bind to a consumer that exists and acknowledge its messages; who `reads` its stream may ask it for them."""
     of = f"{consumer.stream}.{consumer.name}"
-    return f"{_API}.CONSUMER.INFO.{of}", f"{_API}.CONSUMER.MSG.NEXT.{of}", f"$JS.ACK.{of}.>"
+    return f"{_API}.CONSUMER.INFO.{of}", f"$JS.ACK.{of}.>"
 
 
 def reads(stream: Stream) -> Iterable[str]:
