@@ -434,6 +434,7 @@ def test_a_device_and_a_zone_show_what_they_have_and_a_name_changes_a_name_only(
     expect(sensors).to_contain_text(sensor["sensor_type"])
     expect(page.get_by_role("table", name="Actuators")).to_contain_text("on gpio 25")
     sensors.get_by_role("link", name=re.compile(sensor["sensor_type"])).first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(sensor["sensor_type"])  # the device has a name too
     page.get_by_label("Name", exact=True).fill("Air at the door")
     operator.button("Save").click()
     expect(page.get_by_role("heading", name="Air at the door")).to_be_visible()
