@@ -10,6 +10,11 @@ _REMEMBERED_IDS = 20_000
 _BITMAP_BYTES = 2 * 1024 * 1024
 _GIVEN_FOR_S = 130.0
 """Longer than the duplicate window of the streams (2 min)."""
+_PLACES = 4
+_BITS = 24
+"""Of a place in the bitmap: 2 MiB have 2 to the power of 24."""
+_OF_EACH_PLACE = sum(1 << place * _BITS for place in range(_PLACES))
+"""A packet id, which has 16 bits, times this is in each place."""
 
 
 class RecentIds:
@@ -46,8 +51,9 @@ class DeliveryIds:
     """Ids of MQTT deliveries: the same for a redelivery, another for each new message.
 
     A redelivery has the packet id and content of the first delivery, also in another process. Packet ids are used
-    again: a first delivery whose id may have been given out within JetStream's duplicate window gets a suffix. That is
-    looked up in a bitmap of 2 MiB: by chance it may say "given" too often, never too seldom.
+    again: a first delivery whose id may have been given out within JetStream's duplicate window gets a suffix, and then
+    its redelivery is taken for another message. That is looked up in a Bloom filter of 2 MiB: by chance it may say
+    "given" too often (of one in a hundred thousand with a thousand messages a second), never too seldom.
     """
 
     def __init__(self, unique: Callable[[], str]) -> None:
@@ -68,16 +74,21 @@ class DeliveryIds:
             return self._unique()
         content = content_id(message.topic, message.payload)
         identity = f"{message.packet_id:x}.{content}"
-        if not message.duplicate and self._was_given(int(content[:12], 16) + message.packet_id, now_s):
+        if not message.duplicate and self._was_given(content, message.packet_id, now_s):
             return f"{identity}.{self._unique()}"
         return identity
 
-    def _was_given(self, number: int, now_s: float) -> bool:
-        """Whether this was asked for the same number within the last two minutes."""
+    def _was_given(self, content: str, packet_id: int, now_s: float) -> bool:
+        """Whether this was asked for the same packet id and content within the last two minutes."""
         if now_s - self._since_s >= _GIVEN_FOR_S:
             self._given_before, self._given = self._given, bytearray(_BITMAP_BYTES)
             self._since_s = now_s
-        byte, bit = number // 8 % _BITMAP_BYTES, 1 << number % 8
-        was_given = bool((self._given[byte] | self._given_before[byte]) & bit)
-        self._given[byte] |= bit
+        number = int(content, 16) ^ packet_id * _OF_EACH_PLACE
+        was_given = True
+        for _ in range(_PLACES):
+            byte, bit = number >> 3 & _BITMAP_BYTES - 1, 1 << (number & 7)
+            if was_given and not (self._given[byte] | self._given_before[byte]) & bit:
+                was_given = False
+            self._given[byte] |= bit
+            number >>= _BITS
         return was_given
