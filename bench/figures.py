@@ -188,10 +188,10 @@ def cores(results: Mapping[str, Any]) -> str:
     """Cores of each size, of docs/scale.md."""
     if "bars" not in results:
         return "Not measured yet.\n"
-    at_2000 = results.get("latency_ms", {}).get("2000", {}).get("cores_used")
+    latencies = results.get("latency_ms", {})
     said = f"From the [bars](performance.md#bars) of {when_of(results['bars'])}"
-    said += "" if at_2000 is None else f", and the [latencies](performance.md#latency) of {when(results, 'latency')}"
-    return f"{said}.\n\n{scale_figures.cores(results['bars'], at_2000)}"
+    said += f", and the [latencies](performance.md#latency) of {when(results, 'latency')}" if latencies else ""
+    return f"{said}.\n\n{scale_figures.cores(results['bars'], latencies)}"
 
 
 def cluster(results: Mapping[str, Any]) -> str:

@@ -31,10 +31,11 @@ def cost(bars: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cores(bars: Mapping[str, Any], at_2000: float | None) -> str:
-    """Cores of the line for each number of devices. at_2000: measured at 2,000 readings a second."""
+def cores(bars: Mapping[str, Any], latencies: Mapping[str, Any]) -> str:
+    """Cores of the line for each number of devices. latencies: what was measured, by readings a second."""
+    at_500, at_2000 = (latencies.get(rate, {}).get("cores_used") for rate in ("500", "2000"))
     found = (
-        (f"under {bars['ratios']['cores_at_500']:g}", "measured at 500/s"),
+        ("–", "not measured at 500/s") if at_500 is None else (f"under {at_500:g}", "measured at 500/s"),
         ("–", "not measured at 2,000/s") if at_2000 is None else (f"{at_2000:g}", "measured at 2,000/s"),
         (_calculated(bars, SIZES[2]), f"CPU of a reading at saturation, × {SPARE}"),
         (_calculated(bars, SIZES[3]), f"CPU of a reading at saturation, × {SPARE}"),

@@ -235,17 +235,17 @@ async def test_a_thief_of_the_client_id_under_load_is_not_fought_and_nothing_is_
     world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
 ) -> None:
     await world.approve(ESP_IDS)
+    started_at = time.monotonic()
     running = world.ingest(KAISER_MQTT_FLAPPING_S="3")
     await until(running.connected)
     load = await Load(world, make_reading).start()
     await until(lambda: running.total("kaiser_ingest_messages_total") > 1000)
     async with world.client() as client:
         told = await system_events(client)
-        stolen_at = time.monotonic()
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
         await until(lambda: not running.connected(), within_s=60.0)
         await until(running.connected, within_s=60.0)
-        assert time.monotonic() - stolen_at >= 1.0, "it waits from its last connect on, which was before"
+        assert time.monotonic() - started_at >= 3.0, "it waits from its last connect on"
         await thief.close()
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
         await until(lambda: not running.connected(), within_s=60.0)
