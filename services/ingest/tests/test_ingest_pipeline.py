@@ -285,7 +285,7 @@ def test_topics_is_written_behind_factory_ten_times_a_second_and_then_all_is_ack
 
 
 def test_a_broker_that_sends_no_more_until_it_is_answered_is_answered_soon(monkeypatch):
-    """Mosquitto has 20 messages under way unless it is told otherwise."""
+    """By default Mosquitto sends 20 messages, and no more until one of them is acknowledged."""
     twenty = [[state(20 * turn + number, f"S{number}") for number in range(20)] for turn in range(2)]
     bus, acknowledged = taken(monkeypatch, [(1000, twenty[0]), (1005, twenty[1])])
     assert bus.of("topic") == [(1000, 20), (1030, 20)]

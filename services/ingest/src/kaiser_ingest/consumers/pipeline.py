@@ -106,7 +106,7 @@ class Pipeline:
     @property
     def in_flight(self) -> int:
         """QoS 1 messages received and not yet stored."""
-        return self.held + self._trail.held + self._topics.held - self._qos0
+        return self.held + self._trail.held.messages_held + self._topics.held.messages_held - self._qos0
 
     @property
     def held(self) -> int:
@@ -209,7 +209,7 @@ class Pipeline:
             for span in batch.spans:
                 span.end()
             self._on_heard(batch.heard)
-            if batch.trailing or self._trail:
+            if batch.trailing or self._trail.held:
                 self._trail.add(batch)
             else:
                 self._go_on(batch, on_stored)
@@ -219,7 +219,7 @@ class Pipeline:
     def _go_on(self, batch: Batch, on_stored: Callable[[Sequence[Incoming]], None]) -> None:
         """Have a batch written to TOPICS whose rejections are stored; at once finished where nothing of it is for that,
         and nothing before it waits."""
-        if batch.topics or self._topics:
+        if batch.topics or self._topics.held:
             self._topics.add(batch)
         else:
             self._finish(batch, on_stored)
@@ -336,7 +336,7 @@ class Pipeline:
         on_stored(done)
 
     def _note_idle(self) -> None:
-        if not self._waiting and not self._under_way and not self._trail and not self._topics:
+        if not self._waiting and not self._under_way and not self._trail.held and not self._topics.held:
             self._idle.set()
 
     def _note_dropped(self, payload: bytes) -> None:
@@ -353,7 +353,7 @@ class Pipeline:
 
     def _messages(self) -> Iterator[Incoming]:
         """All that is in flight, in the order of receipt."""
-        return chain(self._topics.messages(), self._trail.messages(), self._under_way, self._waiting)
+        return chain(self._topics.held.messages(), self._trail.held.messages(), self._under_way, self._waiting)
 
 
 def _spacing_s(readings: int) -> float:

@@ -8,23 +8,22 @@ the next holder of the lease, which finds it on FACTORY and writes it to TOPICS 
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.bus.waiting import set_within
 
+from kaiser_ingest.consumers.held_batches import HeldBatches
 from kaiser_ingest.consumers.publishing import Part, Publisher
 from kaiser_ingest.consumers.sorting import Batch
-from kaiser_ingest.domain.incoming import Incoming
 
 _SPACING_S = 0.1
 """Least time between two writings. Of 1,000 states/s there are then a hundred together, which cost NATS 4 ms of CPU in
 place of 11 (docs/decisions/0402). The first message after a quiet moment waits for nothing."""
 _QUIET_S = 0.025
-"""Where no batch comes for so long, what there is is written: a broker may have no more than 20 messages under way
-(Mosquitto's default), and then sends none until these are acknowledged. Longer than between two batches."""
+"""If no batch follows for so long, all is written: a broker may send only 20 messages (Mosquitto's default) before it
+waits for their PUBACKs. Longer than the time between two batches."""
 _MANY = 500
 """So many messages are written without the spacing: a quarter of what the broker may have under way."""
 _MOST = 1500
@@ -38,32 +37,22 @@ class TopicsTrail:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._batches: deque[Batch] = deque()
+        self.held = HeldBatches()
         self._written_at = -math.inf
         self._added = asyncio.Event()
         self._hurry = asyncio.Event()
         self._removed = asyncio.Event()
-        self.held = 0
-        """Messages of its batches."""
-
-    def __bool__(self) -> bool:
-        return bool(self._batches)
-
-    def messages(self) -> Iterator[Incoming]:
-        """The messages of its batches, in the order of receipt."""
-        return (message for batch in self._batches for message in batch.messages)
 
     def add(self, batch: Batch) -> None:
         """Have a batch written behind those before it."""
-        self._batches.append(batch)
-        self.held += len(batch.messages)
+        self.held.add(batch)
         self._added.set()
-        if self.held >= _MANY:
+        if self.held.messages_held >= _MANY:
             self.hurry()
 
     def hurry(self) -> None:
         """Write what is there without the spacing."""
-        if self._batches:
+        if self.held:
             self._hurry.set()
             self._added.set()
 
@@ -77,26 +66,23 @@ class TopicsTrail:
     def _is_full(self) -> bool:
         """Whether it is all that the next holder of the lease finds again beside the batches behind it; so that the
         rejections that it reads back suffice, a batch with some is written before the next one is stored."""
-        has_rejections = any(batch.rejected or batch.trailing for batch in self._batches)
-        packs = sum(batch.packs for batch in self._batches)
-        return self.held >= _MOST or packs >= _MOST_PACKS or has_rejections
+        has_rejections = any(batch.rejected or batch.trailing for batch in self.held)
+        return self.held.messages_held >= _MOST or self.held.packs >= _MOST_PACKS or has_rejections
 
     async def run(self, on_written: Callable[[Batch], None], on_left: Callable[[Batch], None]) -> None:
         """Write until cancelled; each batch goes to `on_written`, in order, or to `on_left` if the lease ended."""
         now_s = asyncio.get_running_loop().time
         while True:
-            if not self._batches:
+            if not self.held:
                 self._added.clear()
                 await self._added.wait()
             await self._gathered(now_s)
             self._hurry.clear()
             self._written_at = now_s()
-            together = list(self._batches)
+            together = list(self.held)
             is_written = await self._write(together)
-            for batch in together:
-                self._batches.popleft()
-                self.held -= len(batch.messages)
-                (on_written if is_written else on_left)(batch)
+            for _ in together:
+                (on_written if is_written else on_left)(self.held.pop())
             self._removed.set()
 
     async def _gathered(self, now_s: Callable[[], float]) -> None:

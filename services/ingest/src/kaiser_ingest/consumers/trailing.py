@@ -7,15 +7,14 @@ rejections of it are stored.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from kaiser_common.bus.connection import Bus, Outgoing
 
+from kaiser_ingest.consumers.held_batches import HeldBatches
 from kaiser_ingest.consumers.publishing import Part, Publisher
 from kaiser_ingest.consumers.sorting import Batch
-from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import to_rejected_packs
 from kaiser_ingest.domain.own_packs import OwnPacks
 
@@ -37,23 +36,13 @@ class RejectionTrail:
         self._new_id = bus.message_id
         self._publisher = publisher
         self._own_packs = OwnPacks()
-        self._batches: deque[Batch] = deque()
-        self.held = 0
-        """Messages of its batches."""
+        self.held = HeldBatches()
         self._added = asyncio.Event()
         self._removed = asyncio.Event()
 
-    def __bool__(self) -> bool:
-        return bool(self._batches)
-
-    def messages(self) -> Iterator[Incoming]:
-        """The messages of its batches, in the order of receipt."""
-        return (message for batch in self._batches for message in batch.messages)
-
     def add(self, batch: Batch) -> None:
         """Have the rejections of a batch stored behind those of the batches before it."""
-        self._batches.append(batch)
-        self.held += len(batch.messages)
+        self.held.add(batch)
         self._added.set()
 
     async def room(self) -> None:
@@ -63,7 +52,7 @@ class RejectionTrail:
 
     async def emptied(self) -> None:
         """Wait until no batch is left."""
-        while self._batches:
+        while self.held:
             await self._one_less()
 
     async def run(self, on_stored: Callable[[Batch], None], on_left: Callable[[Batch], None]) -> None:
@@ -72,17 +61,15 @@ class RejectionTrail:
         If the lease ends before, `on_left` gets all batches.
         """
         while True:
-            if not self._batches:
+            if not self.held:
                 self._added.clear()
                 await self._added.wait()
             together = self._together()
             rejections = [each for batch in together for each in batch.trailing.values()]
             parts = [Part(self.to_packs(rejections), is_packs=True)]
             is_stored = await self._publisher.store(parts, comes_again=True)
-            for _ in range(len(together) if is_stored else len(self._batches)):
-                batch = self._batches.popleft()
-                self.held -= len(batch.messages)
-                (on_stored if is_stored else on_left)(batch)
+            for _ in range(len(together) if is_stored else len(self.held)):
+                (on_stored if is_stored else on_left)(self.held.pop())
             self._removed.set()
 
     def to_packs(self, rejections: Sequence[Outgoing]) -> list[Outgoing]:
@@ -90,8 +77,8 @@ class RejectionTrail:
         return to_rejected_packs(rejections, self._new_id, self._has_own_packs)
 
     def _is_full(self) -> bool:
-        packs = sum(batch.packs for batch in self._batches)
-        return len(self._batches) >= MOST_BATCHES or packs >= _MOST_PACKS or len(self._together()) < len(self._batches)
+        held = self.held
+        return len(held) >= MOST_BATCHES or held.packs >= _MOST_PACKS or len(self._together()) < len(held)
 
     async def _one_less(self) -> None:
         self._removed.clear()
@@ -99,10 +86,11 @@ class RejectionTrail:
 
     def _together(self) -> list[Batch]:
         """The first batches, as many as have their rejections published together."""
-        lines = accumulate(len(batch.trailing) for batch in self._batches)
-        sizes = accumulate(sum(len(each.body) for each in batch.trailing.values()) for batch in self._batches)
+        batches = list(self.held)
+        lines = accumulate(len(batch.trailing) for batch in batches)
+        sizes = accumulate(sum(len(each.body) for each in batch.trailing.values()) for batch in batches)
         fitting = sum(count <= _MOST_LINES and size <= _MOST_BYTES for count, size in zip(lines, sizes, strict=True))
-        return [self._batches[place] for place in range(max(1, fitting))] if self._batches else []
+        return batches[: max(1, fitting)]
 
     def _has_own_packs(self, rejected_subject: str) -> bool:
         return self._own_packs.allows(rejected_subject, time.monotonic())
