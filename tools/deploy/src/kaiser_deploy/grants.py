@@ -240,7 +240,8 @@ def consumes(consumer: DurableConsumer) -> Iterable[str]:
 
 
 def bound(consumer: DurableConsumer) -> Iterable[str]:
-    """Bind to a consumer that exists and acknowledge its messages; who `reads` its stream may ask it for them."""
+    """Bind to a consumer that exists and acknowledge its messages; `reads` of its stream adds the right to ask for
+    them."""
     of = f"{consumer.stream}.{consumer.name}"
     return f"{_API}.CONSUMER.INFO.{of}", f"$JS.ACK.{of}.>"
 

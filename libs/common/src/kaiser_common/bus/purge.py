@@ -32,8 +32,8 @@ class Purging:
 
 
 class PassedFloors:
-    """Up to where all consumers had acknowledged, as it was at the looks of the last `kept_s` seconds: a look takes
-    0.2 s at least, so of 15 s these are at most 76."""
+    """The floors of the last `kept_s` seconds: up to there all consumers have acknowledged. They
+    are noted at least 0.2 s apart, so for 15 s there are at most 76, and for FACTORY's 150 s at most 751."""
 
     def __init__(self, kept_s: float = KEPT_S) -> None:
         self._kept_s = kept_s
@@ -41,7 +41,7 @@ class PassedFloors:
         self._passed = 0
 
     def note(self, floor: int, now_s: float) -> int:
-        """Note where it is now; returns where it was so long ago, or before; 0 while that is not known."""
+        """Note the floor now; returns the newest one that is at least `kept_s` old, 0 while there is none."""
         self._floors.append((now_s, floor))
         while self._floors and self._floors[0][0] <= now_s - self._kept_s:
             _, self._passed = self._floors.popleft()
