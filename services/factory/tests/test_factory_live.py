@@ -1,14 +1,16 @@
 """The recorded session over MQTT gives the expected end, also with every process killed in the middle."""
 
-import asyncio
 import json
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kaiser_common.bus.connection import Outgoing, connect
 from kaiser_common.contract.schemas.api.factory import (
     FactoryCoverage,
@@ -26,9 +28,11 @@ from kaiser_common.contract.schemas.api.factory import (
     WorkpieceId,
 )
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
-from kaiser_common.contract.subjects import factory_pack_subject
+from kaiser_common.contract.subjects import FACTORY, factory_pack_subject
 from kaiser_common.runtime.clock import now_ms
+from kaiser_common.runtime.loops import beside
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_factory.consumers import live
 from kaiser_factory.consumers.live import LiveReader
 from kaiser_factory.domain.live import FactoryState
 from kaiser_factory_dialect import wire
@@ -201,29 +205,67 @@ async def test_what_factory_alone_has_is_in_a_state_that_is_built_and_in_the_one
     async with connect(bus_settings, "tests") as bus:
         await bus.publish_batch([on_topics(environment, "before", bus.message_id())])
         await bus.publish_batch([on_factory(environment, ["before", "first", "last"], bus.message_id())])
-        running = asyncio.create_task(LiveReader(bus, environment, (), states.append).run())
-        await until(lambda: shows("last"))
-        await bus.publish_batch([on_factory(environment, ["next"], bus.message_id())])
-        await until(lambda: shows("next"))
-        for each in await bus.jetstream.consumers_info("FACTORY"):
-            if each.name.startswith("tests-"):
-                await bus.jetstream.delete_consumer("FACTORY", each.name)
-        await bus.publish_batch([on_factory(environment, ["newest"], bus.message_id())])
-        await until(lambda: shows("newest", after=1))
-        running.cancel()
+        async with beside(live=LiveReader(bus, environment, (), states.append).run()):
+            await until(lambda: shows("last"))
+            await bus.publish_batch([on_factory(environment, ["next"], bus.message_id())])
+            await until(lambda: shows("next"))
+            for each in await bus.jetstream.consumers_info("FACTORY"):
+                if each.name.startswith("tests-"):
+                    await bus.jetstream.delete_consumer("FACTORY", each.name)
+            await bus.publish_batch([on_factory(environment, ["newest"], bus.message_id())])
+            await until(lambda: shows("newest", after=1))
 
 
-def arrival(environment: FactoryEnvironment, order_id: str) -> Arrival:
-    payload = {"serialNumber": "S1", "orderId": order_id, "actionState": None, "errors": []}
+async def test_a_start_looks_behind_what_was_rejected_alone_and_once_it_has_read_every_topic(
+    bus_settings: CommonSettings, until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last word of more topics than the reader gets at a time says nothing of the factory."""
+    monkeypatch.setattr(live, "_ENDED_S", 1.0)  # less than the look-ups take: TOPICS has 32 consumers at most
+    environment = FactoryEnvironment(env=f"live-{secrets.token_hex(4)}", kind="live", epoch=1)
+    states: list[FactoryState] = []
+    looked_up: set[str] = set()
+    serials = [f"S{number:02}" for number in range(60)]
+    words = dict(zip(serials, cycle(["5209", "cleared", "retained_command"]), strict=False))
+
+    async def note(message: Any) -> None:
+        wanted = json.loads(message.data)["config"].get("filter_subject", "")
+        if environment.env in wanted and not wanted.endswith(">"):
+            looked_up.add(wanted)
+
+    async with connect(bus_settings, "tests") as bus:
+        await bus.publish_batch(
+            [on_topics(environment, "o1", bus.message_id(), serial=each) for each in serials]
+            + [on_topics(environment, "", bus.message_id(), word=word, serial=each) for each, word in words.items()]
+            + [kept_only(environment, f"osf/{number}", bus.message_id()) for number in range(1100)]
+        )
+        await bus.client.subscribe("$JS.API.CONSUMER.CREATE.TOPICS.>", cb=note)
+        await bus.client.flush()
+        async with beside(live=LiveReader(bus, environment, (), states.append).run()):
+            await until(lambda: states)
+            assert {each.serial: each.order_id for each in states[0].rows(now_ms())} == dict.fromkeys(serials, "o1")
+    assert looked_up == {topic_subject(environment.env, f"module/v1/ff/{each}/state") for each in serials}
+
+
+def arrival(environment: FactoryEnvironment, order_id: str, serial: str = "S1") -> Arrival:
+    payload = {"serialNumber": serial, "orderId": order_id, "actionState": None, "errors": []}
     at = now_ms()
-    return Arrival("module/v1/ff/S1/state", json.dumps(payload).encode(), at, 1, False, environment.env, 1)
+    return Arrival(f"module/v1/ff/{serial}/state", json.dumps(payload).encode(), at, 1, False, environment.env, 1)
 
 
-def on_topics(environment: FactoryEnvironment, order_id: str, msg_id: str) -> Outgoing:
-    """The message as ingest keeps it."""
-    found = arrival(environment, order_id)
-    headers = headers_of(found, quoted_topic(found.topic), "module.state")
+def on_topics(
+    environment: FactoryEnvironment, order_id: str, msg_id: str, *, word: str = "module.state", serial: str = "S1"
+) -> Outgoing:
+    """The message as ingest keeps it. word: its verdict."""
+    found = arrival(environment, order_id, serial)
+    headers = headers_of(found, quoted_topic(found.topic), word)
     return Outgoing(topic_subject(environment.env, found.topic), found.payload, msg_id, headers=headers)
+
+
+def kept_only(environment: FactoryEnvironment, topic: str, msg_id: str) -> Outgoing:
+    """A message of a topic that is kept and never read."""
+    found = Arrival(topic, b"x", now_ms(), 1, False, environment.env, 1)
+    headers = headers_of(found, quoted_topic(topic), "observed")
+    return Outgoing(topic_subject(environment.env, topic), found.payload, msg_id, headers=headers)
 
 
 def on_factory(environment: FactoryEnvironment, order_ids: list[str], msg_id: str) -> Outgoing:
@@ -245,6 +287,7 @@ async def test_what_factory_alone_has_is_shown_and_comes_on_topics_once_though_i
     say_state(plant, topic, "before")
     await until(lambda: order_is(plant, "before"))
     await until(lambda: is_kept(plant, "TOPICS", f"topic.{plant.env}.>", "orderId", ["before"]))
+    begun = time.monotonic()
     config = (await plant.bus.jetstream.stream_info("TOPICS")).config
     await plant.bus.jetstream.update_stream(replace(config, max_msg_size=1))
     try:
@@ -261,7 +304,11 @@ async def test_what_factory_alone_has_is_shown_and_comes_on_topics_once_though_i
     plant.ingest.start()
     expected = ["before", "first", "last"]
     await until(lambda: is_kept(plant, "TOPICS", f"topic.{plant.env}.>", "orderId", expected))
-    assert await kept(plant, "FACTORY", "factory.>", "order_id") == expected
+    on_factory = await kept(plant, "FACTORY", "factory.>", "order_id")
+    if time.monotonic() - begun < FACTORY.duplicate_window_s:
+        assert on_factory == expected
+    else:  # a machine so slow that ids were forgotten: then they come on FACTORY again, in their order
+        assert list(dict.fromkeys(on_factory)) == expected
     assert await order_is(plant, "last")
 
 

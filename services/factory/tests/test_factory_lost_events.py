@@ -66,8 +66,9 @@ def _key(message: Outgoing, event: Any) -> str:
 def heard(live: FactoryState, *messages: tuple[str, Any, str]) -> Changes:
     """The changes that messages make in the state."""
     changes = Changes()
-    for topic, payload, _ in messages:
+    for topic, payload, verdict in messages:
         found = read(Arrival(topic, json.dumps(payload).encode(), NOW), ())
+        assert found.message.kind.value == verdict
         live.take(found.message, found.oddities, found.unknown, changes)
     return changes
 

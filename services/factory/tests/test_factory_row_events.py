@@ -55,8 +55,9 @@ def test_a_module_that_was_stale_is_told_when_it_is_heard():
 def state_of(messages: Sequence[tuple[str, Any, str]]) -> tuple[FactoryState, Changes]:
     """The state after messages: topic, payload and verdict of each."""
     state, changes = FactoryState(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), ("uagv",)), Changes()
-    for topic, payload, _ in messages:
+    for topic, payload, verdict in messages:
         found = read(Arrival(topic, json.dumps(payload).encode(), NOW), ("uagv",))
+        assert found.message.kind.value == verdict
         state.take(found.message, found.oddities, found.unknown, changes)
     return state, changes
 

@@ -24,14 +24,14 @@ from kaiser_factory_dialect.kept_messages import head_of, stored_arrival
 from kaiser_factory_dialect.subjects import is_receipt
 
 from kaiser_factory import metrics, publish
-from kaiser_factory.domain.live import VALUES, Changes, FactoryState
+from kaiser_factory.domain.live import VALUES, Changes, FactoryState, may_hide_a_value
 
 log = structlog.get_logger()
 
 _UNUSED_S = 1.0
 """TOPICS has 32 consumers at most, and a start may look for the last value of more topics than that."""
 _ENDED_S = 10.0
-"""The same for the reader of all last values, which may wait while one of them is looked for."""
+"""The same for the reader of all last values."""
 _AT_ONCE = 100
 """A pack may have 128 KiB (ingest's MOST_FACTORY_BYTES), and a start reads many."""
 _BEFORE = timedelta(seconds=KEPT_OF_FACTORY_S)
@@ -61,48 +61,63 @@ class LiveReader:
                 await self._follow(live, newest_at - _BEFORE)
 
     async def _read_last_values(self, live: FactoryState) -> datetime | None:
-        """Apply the last value of each topic: when the newest was stored, or the time now where there is none. None: a
-        gap was found."""
+        """Apply the last value of each topic, in the order of the stream: when the newest message was stored, or the
+        time now where there is none. None: a gap was found."""
+        last = await self._last_messages()
+        if last is None:
+            return None
+        values = [value for each in last if (value := await self._value_of(each)) is not None]
+        for value in sorted(values, key=lambda each: each.stream_sequence):
+            head = head_of(value)
+            live.take_last(stored_arrival(value, head), head.word)
+        newest_ns = max((each.timestamp_ns for each in last), default=0)
+        return datetime.fromtimestamp(newest_ns / 1e9, UTC) if newest_ns else utc_now()
+
+    async def _last_messages(self) -> list[Delivery] | None:
+        """The last message of each topic. None: a gap was found.
+
+        They are held until all are read: the server drops a reader that does something else for ten seconds.
+        """
         filters = [f"topic.{self._environment.env}.>"]
         reader = OrderedReader(self._bus, TOPICS.name, filters, last_per_subject=True, unused_s=_ENDED_S)
-        newest_ns = 0
+        found: list[Delivery] = []
         async with aclosing(reader.__aiter__()) as batches:
             async for batch in batches:
                 if reader.restarts:
                     return None
-                for delivery in batch:
-                    newest_ns = max(newest_ns, delivery.timestamp_ns)
-                    await self._take_last(live, delivery)
+                found += batch
                 if not batch or batch[-1].pending == 0:
                     break
-        return datetime.fromtimestamp(newest_ns / 1e9, UTC) if newest_ns else utc_now()
-
-    async def _take_last(self, live: FactoryState, delivery: Delivery) -> None:
-        head = head_of(delivery)
-        if self._is_of_before(head.epoch):
-            return
-        if head.word not in VALUES:
-            last = await self._last_value(delivery)
-            if last is None:
-                return
-            delivery, head = last, head_of(last)
-        live.take_last(stored_arrival(delivery, head), head.word)
+        return found
 
     def _is_of_before(self, epoch: int) -> bool:
         """A mock factory and a replay begin with an empty state: only messages of the epoch in force count there."""
         return self._environment.kind != "live" and epoch != self._environment.epoch
 
-    async def _last_value(self, rejected: Delivery) -> Delivery | None:
-        """The newest message of a topic that was read, where its last one was not; None: none is kept."""
-        reader = OrderedReader(self._bus, TOPICS.name, [rejected.subject], start_sequence=1, unused_s=_UNUSED_S)
+    async def _value_of(self, last: Delivery) -> Delivery | None:
+        """The last message of a topic if it was read, else the newest one before it that was; None: none is kept.
+
+        A look-up takes a consumer, of which TOPICS has few: none is made for a topic that is never read.
+        """
+        head = head_of(last)
+        if self._is_of_before(head.epoch):
+            return None
+        if head.word in VALUES:
+            return last
+        return await self._look_up(last.subject) if may_hide_a_value(head.word) else None
+
+    async def _look_up(self, subject: str) -> Delivery | None:
+        """The newest message of a topic that was read; None: none is kept."""
+        reader = OrderedReader(self._bus, TOPICS.name, [subject], start_sequence=1, unused_s=_UNUSED_S)
         found: Delivery | None = None
-        async for batch in reader:
-            for each in batch:
-                if head_of(each).word in VALUES:
-                    found = each
-            if not batch or batch[-1].pending == 0:
-                reader.stop()
-                break
+        async with aclosing(reader.__aiter__()) as batches:
+            async for batch in batches:
+                for each in batch:
+                    head = head_of(each)
+                    if head.word in VALUES and not self._is_of_before(head.epoch):
+                        found = each
+                if not batch or batch[-1].pending == 0:
+                    break
         return found
 
     async def _follow(self, live: FactoryState, since: datetime) -> None:
@@ -143,7 +158,7 @@ class LiveReader:
 
 
 def _texts(delivery: Delivery) -> Iterator[bytes]:
-    """The texts of a message of FACTORY; of a receipt, and of a pack that is none, there are none."""
+    """The texts of a message of FACTORY. A receipt has none, and neither has a pack that cannot be split."""
     if not is_packed(delivery.subject):
         if not is_receipt(delivery.subject):
             yield delivery.body

@@ -40,6 +40,13 @@ SEEN_EVERY_MS = 5_000
 SURELY_OLDER_MS = 10_000
 VALUES = frozenset({*(kind.value for kind in FactoryKind if kind is not FactoryKind.OBSERVED), "retained_same"})
 """Verdicts of messages that were read."""
+_WITHOUT_EFFECT = frozenset({"cleared", "retained_command"})
+
+
+def may_hide_a_value(verdict: str) -> bool:
+    """Whether a topic with this last verdict may have an earlier message that was read: the last one was rejected, or
+    changed nothing. Topics that are only kept (`observed`, `uncatalogued`, those of devices) have none."""
+    return verdict.isdigit() or verdict in _WITHOUT_EFFECT
 
 
 @dataclass(slots=True)
