@@ -10,6 +10,9 @@ import psycopg
 import pytest
 from answering import Method, serve
 from consuming import stored
+from firmware_a import FirmwareA
+from firmware_b import FirmwareB
+from firmware_device import Actuator, Flash, Heard
 from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.emergencies import EmergencyApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
@@ -17,7 +20,7 @@ from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.jobs.sweep import DueSweep
-from kaiser_actuator.store import actuators
+from kaiser_actuator.store import actuators, emergencies
 from kaiser_actuator.store.numbers import Numbers, open_board
 from kaiser_actuator.store.stops import Stops
 from kaiser_common.bus.bucket import BucketWriter
@@ -1041,6 +1044,73 @@ async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_
     assert ("out", "ON") not in lanes
 
 
+async def away(*_) -> None:
+    raise psycopg.OperationalError("the server is away")
+
+
+@pytest.mark.parametrize("firmware", [FirmwareA, FirmwareB])
+@pytest.mark.parametrize("stopped", ["here", "by a replica that was killed", "in the table alone"])
+async def test_a_command_that_waits_starts_no_pump_under_a_lock_of_it(life, firmware, stopped):
+    """The lock is in force, and its record, which cancels what waits, has not come so far."""
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    waits = await life.send("ON", queue=True, expires_s=60)
+    await life.sweep.once()  # tables and bucket are compared again five seconds later
+    lock = {"esp_id": "ESP_A", "gpio": 5, "reason": "a hand in the pump"}
+    if stopped == "here":
+        await life.stops.raise_(Emergency(emergency_id="e1", raised_by="ada", raised_at=life.now_ms(), **lock))
+    elif stopped == "by a replica that was killed":
+        other = Stops(
+            life.bus, await bucket_of(life), open_board(life.bus, Numbers()), life.devices, life.now_ms, Numbers()
+        )
+        await other.raise_(Emergency(emergency_id="e1", raised_by="bob", raised_at=life.now_ms(), **lock))
+        await life.mirrored("ESP_A.5")
+    else:
+        async with life.pool.connection() as connection:
+            await emergencies.add(
+                connection, Emergency(emergency_id="e1", raised_by="bob", raised_at=life.now_ms(), **lock)
+            )
+    life.devices["ESP_A"] = device("ESP_A")
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    for _ in range(2):
+        await life.sweep.once()
+        life.wait(2)
+    await life.sweep.once()
+    assert await pump_of(life, firmware) is False
+    cancelled = await life.how(waits)
+    assert (cancelled.state, cancelled.state_reason) == ("cancelled", "emergency stop: a hand in the pump")
+
+
+@pytest.mark.parametrize("firmware", [FirmwareA, FirmwareB])
+async def test_a_command_that_waited_under_a_lock_starts_no_pump_after_its_clear(life, monkeypatch, firmware):
+    await life.pump()
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    await life.sweep.once()
+    await life.send("ON", queue=True, expires_s=60)
+    monkeypatch.setattr(life.ledger, "record", away)
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=5, reason="a hand in the pump"), ADA)
+    life.wait(2)
+    await life.sweep.once()
+    await life.clear_at_once("ESP_A", 5)
+    await life.sweep.once()
+    assert await pump_of(life, firmware) is False
+
+
+async def pump_of(life, firmware: type[FirmwareA] | type[FirmwareB]) -> bool:
+    """Whether the pump of a device runs that takes all messages of the OUTBOX, the urgent ones first."""
+    emulated = firmware(("", 0), "ESP_A", flash=Flash(actuators={5: Actuator(5, "pump", "Pump")}))
+    registered = json.dumps({"status": "online", "handover_epoch": 1})  # B takes no command before
+    emulated.hear(Heard("kaiser/god/esp/ESP_A/system/heartbeat/ack", registered, 1, retain=False))
+    messages = [(lane.split(), payload) for lane, payload in await life.outbox()]
+    for (_, topic), payload in sorted(messages, key=lambda each: each[0][0] != "urgent"):
+        emulated.hear(Heard(topic, json.dumps(payload), 1, retain=False))
+    return emulated.board.flash.actuators[5].on
+
+
+async def bucket_of(life) -> BucketWriter:
+    return await BucketWriter.open(life.bus, EMERGENCIES_BUCKET)
+
+
 async def test_a_stop_switches_off_what_a_command_switched_on_a_moment_ago(life):
     await life.pump()
     command = await life.send("ON")
@@ -1067,9 +1137,6 @@ async def test_a_stop_of_another_replica_counts_before_the_bucket_told_of_it(lif
 async def test_a_stop_needs_no_database_and_is_written_down_once_it_is_back(life, monkeypatch):
     await life.pump()
     command = await life.send("ON")
-
-    async def away(*_):
-        raise psycopg.OperationalError("the server is away")
 
     with monkeypatch.context() as broken:
         broken.setattr(life.ledger, "record", away)
@@ -1323,9 +1390,6 @@ async def test_a_clear_that_is_given_up_is_published_and_recorded_once_whichever
 async def test_a_stop_that_is_cleared_before_it_is_recorded_was_raised_all_the_same(life, monkeypatch, gpio):
     """The database was away for the stop, and back before the tables were brought in line."""
     await life.pump()
-
-    async def away(*_):
-        raise psycopg.OperationalError("the server is away")
 
     with monkeypatch.context() as broken:
         broken.setattr(life.ledger, "record", away)

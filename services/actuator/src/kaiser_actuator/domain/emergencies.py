@@ -43,6 +43,11 @@ def covers(stop: Emergency, esp_id: str, gpio: int) -> bool:
     return stop.esp_id is None or (stop.esp_id == esp_id and stop.gpio in (None, gpio))
 
 
+def cancels(stop: Emergency) -> str:
+    """Why a command is cancelled under a stop: its `state_reason`."""
+    return f"emergency stop: {stop.reason}"
+
+
 def is_held_by_device(stop: Emergency) -> bool:
     """Whether a device has to be sent a clear for a stop to end there: one of the whole device, or one that it raised,
     whose actuator the firmware holds too."""

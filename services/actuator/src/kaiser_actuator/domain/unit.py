@@ -64,6 +64,11 @@ class Unit:
         return self.state is True or any(each.switches_on for each in self.open)
 
     @property
+    def waits_to_switch_on(self) -> bool:
+        """Whether a command that was not given to the OUTBOX yet would switch it on."""
+        return any(each.switches_on and each.dispatched_at is None for each in self.open)
+
+    @property
     def may_be_on(self) -> bool:
         """Whether it is on, not known to be off, or an open command may switch it on."""
         unknown = self.state is None and self.reported_at is not None
@@ -74,20 +79,20 @@ def admitted(unit: Unit, command: CommandRecord) -> Unit:
     """A new command waits behind the others. One that switches off cancels those that would switch on and were not
     sent yet: the device may carry it out before they are due, and it may end first."""
     if command.switches_off:
-        overruled = partial(commands.cancelled, reason=OVERRULED, at=command.queued_at)
-        for each in unit.open:
-            if each.switches_on and each.dispatched_at is None:
-                unit = _change(unit, each.command_id, overruled)
+        unit = _without_waiting(unit, OVERRULED, command.queued_at)
     return replace(unit, open=(*unit.open, command))
 
 
 def on_let_in(unit: Unit, at: datetime) -> Unit:
     """The device was approved at this time, so it may be another one than before: commands that waited to switch the
     earlier one on are cancelled."""
-    for each in unit.open:
-        if each.switches_on and each.dispatched_at is None and each.queued_at < at - _SKEW:
-            unit = _change(unit, each.command_id, partial(commands.cancelled, reason=LET_IN_SINCE, at=at))
-    return unit
+    return _without_waiting(unit, LET_IN_SINCE, at, queued_before=at - _SKEW)
+
+
+def on_covered(unit: Unit, reason: str, at: datetime) -> Unit:
+    """A stop is in force over the actuator: commands that wait to switch it on are cancelled, so that none of them is
+    sent under the stop or after its clear. One to switch it off stays."""
+    return _without_waiting(unit, reason, at)
 
 
 def on_dispatched(unit: Unit, command_id: str, at: datetime) -> Unit:
@@ -195,6 +200,15 @@ def _within_runtime(unit: Unit) -> Unit:
 
 def _guard_of(command: CommandRecord, since: datetime) -> DurationGuard:
     return DurationGuard(command.command_id, since, since + timedelta(seconds=command.duration_s) + GUARD_GRACE)
+
+
+def _without_waiting(unit: Unit, reason: str, at: datetime, queued_before: datetime | None = None) -> Unit:
+    """Cancel the commands that would switch the actuator on and were not given to the OUTBOX."""
+    for each in unit.open:
+        is_older = queued_before is None or each.queued_at < queued_before
+        if each.switches_on and each.dispatched_at is None and is_older:
+            unit = _change(unit, each.command_id, partial(commands.cancelled, reason=reason, at=at))
+    return unit
 
 
 def _change(unit: Unit, command_id: str, change: Callable[[CommandRecord], CommandRecord]) -> Unit:

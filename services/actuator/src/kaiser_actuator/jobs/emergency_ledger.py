@@ -12,7 +12,7 @@ from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 
-from kaiser_actuator.domain.emergencies import is_held_by_device, key_of
+from kaiser_actuator.domain.emergencies import cancels, is_held_by_device, key_of
 from kaiser_actuator.domain.emergency_core import Delete, Held, Put, is_part
 from kaiser_actuator.domain.unit import on_stop
 from kaiser_actuator.publish import Step, conclude
@@ -46,7 +46,7 @@ class EmergencyLedger:
             kept = await emergencies.add(connection, stop)
             step = Step(await actuators.lock_covered(connection, stop.esp_id, stop.gpio))
             for key, unit in step.before.items():
-                step.units[key] = on_stop(unit, f"emergency stop: {stop.reason}", now)
+                step.units[key] = on_stop(unit, cancels(stop), now)
             cancelled = sum(len(unit.ended) for unit in step.units.values())
             if stop.gpio is None:  # one actuator has had its OFF
                 on = [key for key, unit in step.before.items() if unit.was_switched_on]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.waiting import set_within
+from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
@@ -17,10 +18,11 @@ from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.admission import let_in
 from kaiser_actuator.domain.commands import CommandRecord
-from kaiser_actuator.domain.unit import RUNTIME, Unit, admitted, on_time
+from kaiser_actuator.domain.emergencies import cancels, covering
+from kaiser_actuator.domain.unit import RUNTIME, Unit, admitted, on_covered, on_time
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.publish import Step, conclude
-from kaiser_actuator.store import actuators, command_records
+from kaiser_actuator.store import Connection, actuators, command_records, emergencies
 from kaiser_actuator.store.actuators import Key
 from kaiser_actuator.store.stops import Stops
 
@@ -31,7 +33,8 @@ _GATHER_S = 0.02
 """Least time between two looks: the first device that comes online is not kept waiting, a fleet is taken in few."""
 _SUBSCRIBED_AFTER = timedelta(seconds=2)
 """The firmware sends its first heartbeat and subscribes after it, in small packets that TCP may hold back; the broker
-drops what comes in between. So a device that came online hears its stops a second time, and its commands then."""
+drops the messages that come in between. So a device that came online is sent its stops a second time, and its commands
+after that."""
 GUARD = "duration guard"
 
 
@@ -151,13 +154,23 @@ class DueSweep:
             step = Step(await actuators.lock_due(connection, now, heard, waiting))
             if not step.before:
                 return
+            stops = await self._stops_over(connection, step)
             for key in list(step.units):
-                self._one(step, key, now, heard)
+                self._one(step, key, now, heard, covering(stops, *key))
             await conclude(connection, self._bus, step, now, self._timeout)
 
-    def _one(self, step: Step, key: Key, now: datetime, heard: datetime) -> None:
+    async def _stops_over(self, connection: Connection, step: Step) -> Mapping[str, Emergency]:
+        """The stops in force, by key; those of the table too if a command waits, as where a command is admitted: a stop
+        of another replica may not be read from the bucket yet, or be missing there."""
+        if not any(unit.waits_to_switch_on for unit in step.before.values()):
+            return self._stops
+        return {**await emergencies.in_force(connection), **self._stops}
+
+    def _one(self, step: Step, key: Key, now: datetime, heard: datetime, stop: Emergency | None) -> None:
         online = self._is_online(key[0])
         unit = let_in(step.units[key], self._devices.get(key[0]))
+        if stop is not None:
+            unit = on_covered(unit, cancels(stop), now)
         unit, off_is_due = on_time(unit, now, self._timeout, heard=heard, online=online)
         step.units[key] = unit
         off = self._switch_off(step, unit, now) if off_is_due else None
