@@ -178,6 +178,36 @@ def test_a_file_that_cannot_be_read_is_named_with_status_2(
     assert str(file) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "says"), [("{", "not JSON: "), ("[]", "an expectation must be a JSON object"), (None, "No such file")]
+)
+def test_an_expectation_that_cannot_be_read_is_the_file_that_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, says: str
+):
+    file = tmp_path / "expected.json"
+    if content is not None:
+        file.write_text(content)
+    assert cli.main(["check", str(SESSION), "--expect", str(file)]) == 2
+    assert capsys.readouterr().err.startswith(f"kaiser-factory: {file}: {says}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["check", str(SESSION), "--expcet", str(EXPECTED)], "unrecognized arguments: --expcet"),
+        (["check"], "the following arguments are required: file"),
+        ([], "required"),
+    ],
+)
+def test_a_misspelt_argument_is_named_with_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 def test_an_expectation_for_vectors_is_refused():
     assert cli.main(["check", str(VECTORS), "--expect", str(EXPECTED)]) == 2
 

@@ -32,8 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _check(given.file, given.expect)
     except (OSError, ValueError, EOFError, sqlite3.Error) as error:
-        print(f"kaiser-factory: {given.file}: {error}", file=sys.stderr)
+        print(f"kaiser-factory: {_reason(error, given.file)}", file=sys.stderr)
         return _UNREADABLE
+
+
+def _reason(error: Exception, file: Path) -> str:
+    """The file at fault with what is wrong. An error that names no file is about the one to check."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) if isinstance(error, _WrongExpectation) else f"{file}: {error}"
+
+
+class _WrongExpectation(ValueError):
+    """The file of --expect, which the text names, cannot be used."""
 
 
 def _check(file: Path, expect: Path | None) -> int:
@@ -57,10 +68,7 @@ def _check_vectors(value: dict[str, Any]) -> int:
 
 
 def _check_recording(recording: Recording, expect: Path | None) -> int:
-    expected: dict[str, Any] = {} if expect is None else _json(expect.read_bytes())
-    if not isinstance(expected, dict):
-        raise ValueError("an expectation must be a JSON object")
-    expected = {name: value for name, value in expected.items() if name != "about"}
+    expected = {} if expect is None else _expectation(expect)
     summary = msgspec.to_builtins(summary_of(recording, expected))
     if expect is None:
         print(json.dumps(summary, indent=1, ensure_ascii=False))
@@ -70,6 +78,17 @@ def _check_recording(recording: Recording, expect: Path | None) -> int:
         print(line)
     print(f"{len(recording.messages)} messages, {recording.bad_lines} bad lines: {len(lines)} differences")
     return _DIFFERS if lines else _PASSED
+
+
+def _expectation(file: Path) -> dict[str, Any]:
+    """An expected end, without what it says about itself."""
+    try:
+        expected = _json(file.read_bytes())
+    except ValueError as error:
+        raise _WrongExpectation(f"{file}: {error}") from error
+    if not isinstance(expected, dict):
+        raise _WrongExpectation(f"{file}: an expectation must be a JSON object")
+    return {name: value for name, value in expected.items() if name != "about"}
 
 
 def _content(file: Path) -> tuple[str, bytes]:
