@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.errors import Rejected
 from kaiser_factory_dialect import ccu, machines, quick, wire
+from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.fields import Fields
 from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, FactoryIgnored, Verdict, read
 from kaiser_factory_dialect.times import read_time
 from kaiser_factory_dialect.topics import parse
+from kaiser_factory_dialect.view import rows
+from kaiser_factory_dialect.world import Factory
 
 VECTORS = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())["messages"]
 RECEIVED = 1_771_000_000_000
@@ -174,26 +177,178 @@ def test_a_fault_has_its_code_and_field(rest: str, code: int, field: str | None)
     assert (verdict.code, verdict.field) == (code, field)
 
 
+KNOWN = ',"orderId":"o","orderUpdateId":1'
+MODULE, AGV, ORDER = "module/v1/ff/S1/state", "fts/v1/ff/S1/state", "module/v1/ff/S1/order"
+ACTIVE, STOCK, PAIRING = "ccu/order/active", "ccu/state/stock", "ccu/pairing/state"
+RUNNING = '"actionState":{"id":"a","command":"PICK","state":"RUNNING"}'
+TOLERATED: list[tuple[str, str, tuple[str, ...]]] = [
+    (MODULE, '{"serialNumber":"S1",' + RUNNING + ',"orderId":"o","orderUpdateId":1}', ()),
+    *[
+        (MODULE, '{"serialNumber":"S1",' + RUNNING + ',"orderUpdateId":1' + rest + "}", (name,))
+        for rest, name in [
+            (',"orderId":0', "order_id_zero"),
+            (',"orderId":"0"', "order_id_zero"),
+            (',"orderId":""', "order_id_empty"),
+            (',"orderId":null', "order_id_empty"),
+            ("", "order_id_missing"),
+            (',"orderId":"a"', "order_id_of_action"),
+        ]
+    ],
+    *[
+        (MODULE, '{"serialNumber":"S1",' + RUNNING + ',"orderId":"o"' + rest + "}", (name,))
+        for rest, name in [
+            (',"orderUpdateId":"0"', "update_id_text"),
+            (',"orderUpdateId":7.0', "whole_number_as_float"),
+            (',"orderUpdateId":-1', "update_id_negative"),
+            (',"orderUpdateId":null', "update_id_missing"),
+            ("", "update_id_missing"),
+        ]
+    ],
+    *[
+        (MODULE, '{"serialNumber":"S1","actionState":' + action + KNOWN + "}", names)
+        for action, names in [
+            ("null", ("action_missing",)),
+            ("{}", ("action_empty",)),
+            ('{"id":"a","command":"PICK","state":"WAITIING"}', ("action_state_odd",)),
+            ('{"id":"a","command":"PICK","state":"PENDING"}', ("action_state_odd",)),
+            ('{"id":"a","command":"PICK","state":"ENQUEUED"}', ("action_state_odd",)),
+            ('{"id":"a","command":"PICK","state":"IN_PROGRESS"}', ("action_state_odd",)),
+            ('{"id":"a","command":"PICK","state":"running"}', ("action_state_odd",)),
+            ('{"id":"a","command":"PICK","state":"DREAMING"}', ("action_state_odd",)),
+            ('{"id":"a","state":"RUNNING"}', ("action_without_command",)),
+            ('{"actionId":"a","command":"PICK","state":"RUNNING"}', ("vda_names",)),
+            ('{"id":"a","actionType":"PICK","state":"RUNNING"}', ("vda_names",)),
+            ('{"id":"a","command":"PICK","actionStatus":"RUNNING"}', ("vda_names",)),
+            ('{"id":"a","command":"PICK","state":"RUNNING","resultDescription":"PASSED"}', ("vda_names",)),
+        ]
+    ],
+    (MODULE, '{"serialNumber":"S1"' + KNOWN + "}", ("action_missing",)),
+    *[
+        (MODULE, '{"serialNumber":"S1",' + RUNNING + KNOWN + "," + rest + "}", names)
+        for rest, names in [
+            ('"errors":[{}]', ("error_empty",)),
+            ('"errors":[{"errorType":"x","errorLevel":"bad"}]', ("error_level_odd",)),
+            ('"errors":[{"errorType":"x","errorLevel":"CRITICAL"}]', ("error_level_odd",)),
+            ('"errors":[{"errorType":"x"}]', ("error_level_odd",)),
+            ('"errors":[{"errorType":"x","errorLevel":"FATAL"}]', ()),
+            (
+                '"errors":[{"errorLevel":"FATAL","errorReferences":[{"referenceKey":"orderId","referenceValue":"o"}]}]',
+                (),
+            ),
+            (
+                '"errors":[{"errorLevel":"FATAL","errorReferences":[{"referenceKey":"n","referenceValue":7}]}]',
+                ("reference_no_text",),
+            ),
+            (
+                '"errors":[{"errorLevel":"FATAL","errorReferences":[{"referenceKey":"n","referenceValue":null}]}]',
+                ("reference_no_text",),
+            ),
+            ('"errors":[{"errorLevel":"FATAL","errorReferences":[{"topic":"t"}]}]', ("references_by_name",)),
+            ('"loads":[{"loadType":"RED","loadId":"4"}]', ()),
+            ('"loads":[{"type":"RED"}]', ("load_under_type",)),
+            ('"loads":[{"loadType":""}]', ("load_without_type",)),
+            ('"loads":[{"loadType":null}]', ("load_without_type",)),
+            ('"loads":[{"loadType":"UNKNOWN"}]', ("load_unknown",)),
+            ('"loads":[{"loadType":"RED","loadId":""}]', ("load_id_empty",)),
+            ('"loads":[{"loadType":"RED","loadTimestamp":0}]', ("load_time_zero",)),
+            ('"load":[{"loadType":"RED"}]', ("load_for_loads",)),
+            ('"batteryState":{}', ("battery_empty",)),
+            ('"batteryState":{"percentage":131}', ("battery_percent_clamped",)),
+            ('"batteryState":{"percentage":-3}', ("battery_percent_clamped",)),
+            ('"headerId":3.0', ("whole_number_as_float",)),
+            ('"timestamp":"yesterday"', ("time_unreadable",)),
+            (
+                '"timestamp":"yesterday","errors":[{},{}],"headerId":3.0',
+                ("time_unreadable", "whole_number_as_float", "error_empty"),
+            ),
+        ]
+    ],
+    (AGV, '{"serialNumber":"S1","lastNodeId":"1",' + RUNNING + KNOWN + "}", ()),
+    (ORDER, '{"orderId":"o","orderUpdateId":1,"action":{"id":"a","command":"PICK"}}', ("order_without_serial",)),
+    *[
+        (
+            "module/v1/ff/S1/connection",
+            '{"serialNumber":"S1","connectionState":"ONLINE","ip":"' + ip + '"}',
+            ("ip_none",),
+        )
+        for ip in ("", "-1")
+    ],
+    *[(PAIRING, '{"modules":[{"serialNumber":"S1","ip":"' + ip + '"}]}', ("ip_none",)) for ip in ("", "-1")],
+    (PAIRING, '{"modules":[{"serialNumber":"S1","ip":"10.0.0.1"}]}', ()),
+    *[
+        (STOCK, '{"stockItems":[{"hbw":"S1","location":"A1"' + rest + "}]}", names)
+        for rest, names in [
+            ("", ("bay_empty",)),
+            (',"workpiece":null', ("bay_empty",)),
+            (',"workpiece":{"type":""}', ("bay_empty",)),
+            (',"workpiece":{"type":"RED"}', ()),
+        ]
+    ],
+    *[
+        (ACTIVE, '{"orderId":"o",' + state + ',"productionSteps":[{"id":"s","state":"FINISHED"}]}', names)
+        for state, names in [
+            ('"state":"FINISHED"', ()),
+            ('"state":"COMPLETED"', ("order_state_odd",)),
+            ('"state":"CANCELED"', ("order_state_odd",)),
+            ('"state":"FAILED"', ("order_state_odd",)),
+            ('"state":"DREAMING"', ("order_state_odd",)),
+            ('"status":"FINISHED"', ("order_status_for_state",)),
+        ]
+    ],
+    (
+        ACTIVE,
+        '{"orderId":"o","state":"FINISHED","productionSteps":[{"id":"s","status":"FINISHED"}]}',
+        ("order_status_for_state",),
+    ),
+]
+"""Each line of the table of tolerances, with its name; a form that is no oddity has none."""
+
+
+@pytest.mark.parametrize(("topic", "payload", "oddities"), TOLERATED)
+def test_what_is_tolerated_is_counted_once_a_message(topic: str, payload: str, oddities: tuple[str, ...]):
+    verdict = read(Arrival(topic, payload.encode(), RECEIVED))
+    assert isinstance(verdict, FactoryAccepted)
+    assert sorted(verdict.oddities) == sorted(oddities)
+
+
+def test_every_oddity_is_documented():
+    page = (Path(__file__).parents[3] / "docs/factory-dialect.md").read_text()
+    table = page.partition("## Tolerance")[2].partition("\n## ")[0]
+    named = {
+        name.strip() for line in table.splitlines() if line.startswith("| ") for name in line.split("|")[3].split(",")
+    }
+    assert {name for _, _, names in TOLERATED for name in names} == named - {"name"}
+
+
 @pytest.mark.parametrize(
-    ("rest", "oddities"),
+    ("topic", "payload", "field"),
     [
-        (',"orderId":"o"', ()),
-        (',"orderId":0', ("order_id_zero",)),
-        (',"orderId":"a"', ("order_id_of_action",)),
-        ("", ("order_id_missing",)),
-        (',"orderId":"o","orderUpdateId":"7"', ("update_id_text",)),
-        (',"orderId":"o","orderUpdateId":7.0', ("whole_number_as_float",)),
-        (',"orderId":"o","errors":[{}]', ("error_empty",)),
-        (',"orderId":"o","errors":[{"errorType":"x","errorLevel":"bad"}]', ("error_level_odd",)),
-        (',"orderId":"o","loads":[{"type":"RED"}]', ("load_under_type",)),
-        (',"orderId":"o","batteryState":{"percentage":-3}', ("battery_percent_clamped",)),
-        (',"orderId":"o","timestamp":"yesterday"', ("time_unreadable",)),
+        (PAIRING, {"modules": [{"serialNumber": "S1"}, {"serialNumber": "S1"}], "transports": []}, "modules"),
+        (
+            PAIRING,
+            {"modules": [], "transports": [{"serialNumber": "5iO4", "batteryPercentage": 8.5}] * 2},
+            "transports",
+        ),
+        (
+            "ccu/state/layout",
+            {"modules": [{"serialNumber": "S1"}] * 2, "intersections": [], "roads": []},
+            "modules",
+        ),
     ],
 )
-def test_what_is_tolerated_is_counted(rest: str, oddities: tuple[str, ...]):
-    verdict = state(rest)
+def test_a_serial_that_a_list_has_twice_is_rejected(topic: str, payload: dict[str, Any], field: str):
+    verdict = read(Arrival(topic, json.dumps(payload).encode(), RECEIVED))
+    assert isinstance(verdict, Rejected)
+    assert (verdict.code, verdict.field) == (5208, field)
+
+
+def test_a_serial_among_the_modules_and_among_the_transports_is_an_agv():
+    listed = {"modules": [{"serialNumber": "S1"}], "transports": [{"serialNumber": "S1"}]}
+    verdict = read(Arrival(PAIRING, json.dumps(listed).encode(), RECEIVED))
     assert isinstance(verdict, FactoryAccepted)
-    assert verdict.oddities == oddities
+    factory = Factory()
+    apply(factory, verdict.message)
+    assert [(row.serial, row.kind) for row in rows(factory, RECEIVED) if row.serial == "S1"] == [("S1", "agv")]
 
 
 def test_fields_that_nothing_reads_are_named():
@@ -380,6 +535,14 @@ def test_a_plan_is_read_the_same_at_once_and_step_by_step(steps: Any):
     assert at_once == by_step
 
 
+def read_by_machine(fields: Fields) -> tuple[Any, ...]:
+    modules = tuple(ccu.slow_paired(each) for each in fields.needed_objects("modules"))
+    transports = tuple(ccu.slow_paired(each) for each in fields.objects("transports"))
+    ccu.each_once(modules, "modules")
+    ccu.each_once(transports, "transports")
+    return modules, transports
+
+
 @given(st.lists(mixed(PAIRED), max_size=3) | VALUES, st.lists(mixed(PAIRED), max_size=2) | VALUES)
 def test_a_pairing_is_read_the_same_at_once_and_machine_by_machine(modules: Any, transports: Any):
     where = parse("ccu/pairing/state")
@@ -389,10 +552,7 @@ def test_a_pairing_is_read_the_same_at_once_and_machine_by_machine(modules: Any,
             (found := ccu.read_pairing(where, one, COMMON | {"kind": where.kind})).modules,
             found.transports,
         ),
-        lambda one: (
-            tuple(ccu.slow_paired(each) for each in one.needed_objects("modules")),
-            tuple(ccu.slow_paired(each) for each in one.objects("transports")),
-        ),
+        read_by_machine,
         {"modules": modules, "transports": transports},
     )
     assert at_once == by_machine

@@ -121,6 +121,51 @@ async def test_every_vector_ends_where_it_belongs(
     assert {body["serial"] for _, body in rejected if "module/v1/ff/SVRT10003/" in body["topic"]} == {"SVRT10003"}
 
 
+async def test_oddities_are_counted_by_name_and_a_pairing_that_names_a_serial_twice_is_rejected(
+    world: Any, ingest_of: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    ingest = ingest_of()
+    await until(ingest.ready)
+    state = {"serialNumber": "SVRX1", "orderId": 0, "orderUpdateId": "7", "errors": [{}, {}]}
+    pairing = {"modules": [{"serialNumber": "SVRX1", "ip": "-1"}], "transports": []}
+    twice = {"modules": [{"serialNumber": "SVRX1"}] * 2, "transports": []}
+    said = [
+        ("module/v1/ff/SVRX1/state", state | {"actionState": {"id": "a", "state": "WAITIING"}}),
+        ("module/v1/ff/SVRX1/state", state | {"actionState": {"actionId": "a", "actionType": "PICK", "state": "done"}}),
+        ("ccu/order/active", [{"orderId": "o", "status": "FINISHED"}]),
+        ("ccu/state/stock", {"stockItems": [{"hbw": "SVRX2", "location": "A1"}]}),
+        ("ccu/pairing/state", pairing),
+        ("ccu/pairing/state", twice),
+    ]
+    device = await world.device()
+    for number, (topic, value) in enumerate(said):
+        await device.publish(number, topic, json.dumps(value).encode())
+    await device.all_acknowledged()
+    await device.close()
+    name = "kaiser_ingest_factory_oddities_total"
+
+    def counted() -> dict[str, float]:
+        found = {key: value for key, value in ingest.metrics().items() if key.startswith(name + "{")}
+        return {key.removeprefix(name + '{odd="').removesuffix('"}'): value for key, value in found.items()}
+
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == len(said))
+    assert counted() == {
+        "order_id_zero": 2,
+        "update_id_text": 2,
+        "error_empty": 2,  # of two messages, each with two
+        "action_without_command": 1,
+        "action_state_odd": 2,
+        "vda_names": 1,
+        "order_status_for_state": 1,
+        "bay_empty": 1,
+        "ip_none": 1,
+    }
+    rejected = [(body["topic"], body["code"]) for _, body in await world.stored("REJECTED")]
+    assert rejected == [("ccu/pairing/state", 5208)]
+    paired = [body["modules"] for _, body in await world.stored("FACTORY") if body["kind"] == "ccu.pairing"]
+    assert [[each["serial"] for each in modules] for modules in paired] == [["SVRX1"]]
+
+
 async def test_a_retained_command_is_not_read_and_a_retained_state_fills_in(
     world: Any, ingest_of: Callable[..., Any], until: Callable[..., Any], forgotten: Callable[[str], None]
 ) -> None:

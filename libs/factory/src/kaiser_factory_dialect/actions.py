@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from kaiser_common.contract.bounds import INT4_MAX
 
-from kaiser_factory_dialect.fields import MAX_ID, MAX_TEXT, Fields
+from kaiser_factory_dialect.fields import MAX_ID, MAX_TEXT, Fields, load_time_of
 from kaiser_factory_dialect.messages import (
     FINAL_ACTIONS,
     ActionState,
@@ -38,10 +38,11 @@ _OTHER_ACTION_WORDS: dict[str, ActionWord] = {
     "RETRIABLE": "PAUSED",
 }
 _FATAL = frozenset({"FATAL", "CRITICAL"})
+_LEVELS = ("WARNING", "FATAL")
 
 
 def read_order_id(fields: Fields, action_id: str | None) -> str | None:
-    """An order's id. None: 0, "0", "", missing, or the id of the action itself (factsheetRequest, INPUT_RGB)."""
+    """An order's id. None: 0, "0", "", null, missing, or the id of the action itself (factsheetRequest, INPUT_RGB)."""
     value = fields.values.get("orderId")
     if type(value) is str and 1 < len(value) <= MAX_ID and value != action_id:
         return value
@@ -50,8 +51,7 @@ def read_order_id(fields: Fields, action_id: str | None) -> str | None:
         return None
     found = fields.identity("orderId")
     if found is None:
-        if "orderId" not in fields.values:
-            fields.odd.append("order_id_missing")
+        fields.odd.append("order_id_empty" if "orderId" in fields.values else "order_id_missing")
         return None
     if found == action_id:
         fields.odd.append("order_id_of_action")
@@ -60,14 +60,18 @@ def read_order_id(fields: Fields, action_id: str | None) -> str | None:
 
 
 def read_update_id(fields: Fields) -> int | None:
-    """The number of an order's update; "0" is 0, missing is None."""
+    """The number of an order's update; "0" is 0, -1 stays, missing is None."""
     value = fields.values.get("orderUpdateId")
-    if type(value) is int and abs(value) <= INT4_MAX:
+    if type(value) is int and 0 <= value <= INT4_MAX:
         return value
     if isinstance(value, str) and len(value) <= 10 and value.isascii() and value.isdecimal():
         fields.odd.append("update_id_text")
         return int(value)
-    return fields.integer("orderUpdateId")
+    if (found := fields.integer("orderUpdateId")) is None:
+        fields.odd.append("update_id_missing")
+    elif found < 0:
+        fields.odd.append("update_id_negative")
+    return found
 
 
 def read_action_word(value: str | None, odd: list[str]) -> ActionWord:
@@ -85,18 +89,23 @@ def read_action(fields: Fields) -> ActionState | None:
         fields.odd.append("action_empty")
         return None
     name = "id" if fields.values.get("id") is not None else "actionId"
-    if name == "actionId":
-        if fields.values.get(name) is None:
-            raise fields.missing("id")
-        fields.odd.append("vda_names")
+    if fields.values.get(name) is None:
+        raise fields.missing("id")
     command = fields.named("command", "actionType")
     if command is None:
         fields.odd.append("action_without_command")
+    state = fields.named("state", "actionStatus")
+    result = fields.named("result", "resultDescription", "actionResult")
+    if name == "actionId" or any(
+        value is not None and not fields.values.get(own)
+        for own, value in (("command", command), ("state", state), ("result", result))
+    ):
+        fields.odd.append("vda_names")
     return ActionState(
         id=fields.needed_text(name, 128),
         command=command,
-        state=read_action_word(fields.named("state", "actionStatus"), fields.odd),
-        result=fields.named("result", "resultDescription", "actionResult"),
+        state=read_action_word(state, fields.odd),
+        result=result,
         device_ts=fields.time("timestamp"),
         metadata=fields.free("metadata"),
     )
@@ -140,7 +149,7 @@ def read_errors(fields: Fields) -> tuple[MachineError, ...]:
 
 def _level(fields: Fields) -> ErrorLevel:
     value = fields.text("errorLevel")
-    if value is None or value.upper() not in {"WARNING", *_FATAL}:
+    if value not in _LEVELS:
         fields.odd.append("error_level_odd")
     return "FATAL" if value is not None and value.upper() in _FATAL else "WARNING"
 
@@ -167,8 +176,11 @@ def one_key(fields: Fields, name: str) -> str:
 
 def _as_text(fields: Fields, name: str) -> str | None:
     value: Any = fields.values.get(name)
-    if value is None or isinstance(value, str):
+    if isinstance(value, str):
         return fields.text(name)
+    fields.odd.append("reference_no_text")
+    if value is None:
+        return None
     text = msgspec.json.encode(value).decode()
     if len(text) > MAX_TEXT:
         raise fields.out_of_bounds(name, f"longer than {MAX_TEXT} characters")
@@ -183,18 +195,25 @@ def read_loads(fields: Fields, untyped: bool = False) -> tuple[Load, ...] | None
     name = "load" if fields.values.get("loads") is None else "loads"
     if fields.values.get(name) is None:
         return None
+    if name == "load":
+        fields.odd.append("load_for_loads")
     found: list[Load] = []
     for one in fields.objects(name):
         if not (kind := one.named("loadType", "type") or ("UNKNOWN" if untyped else None)):
+            one.odd.append("load_without_type")
             continue
         if "loadType" not in one.values and not untyped:
             one.odd.append("load_under_type")
+        if kind == "UNKNOWN" and not untyped:
+            one.odd.append("load_unknown")
+        if one.values.get("loadId") == "":
+            one.odd.append("load_id_empty")
         found.append(
             Load(
                 type=kind,
                 id=one.identity("loadId"),
                 position=one.identity("loadPosition"),
-                since=one.time("loadTimestamp"),
+                since=load_time_of(one.values.get("loadTimestamp"), one.odd),
             )
         )
     return tuple(found)
@@ -203,7 +222,10 @@ def read_loads(fields: Fields, untyped: bool = False) -> tuple[Load, ...] | None
 def read_battery(fields: Fields) -> Battery | None:
     """The battery; None for {} and missing. A percentage beyond 0 to 100 is clamped and kept as percent_raw."""
     found = fields.object("batteryState") or fields.object("powerSupply")
-    if found is None or not found.values:
+    if found is None:
+        return None
+    if not found.values:
+        fields.odd.append("battery_empty")
         return None
     raw = next((value for name in _CHARGES if (value := found.number(name)) is not None), None)
     percent = None if raw is None else min(max(raw, 0), 100)

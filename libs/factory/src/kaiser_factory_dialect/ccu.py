@@ -1,5 +1,6 @@
 """Parses the messages from and to the central control (CCU): orders, pairing, stock, layout, settings."""
 
+from collections.abc import Sequence
 from sys import intern
 from typing import Any
 
@@ -25,7 +26,7 @@ from kaiser_factory_dialect.ccu_messages import (
     ProductionFlows,
     StockItem,
 )
-from kaiser_factory_dialect.fields import MAX_ID, Fields, check_free, time_of
+from kaiser_factory_dialect.fields import MAX_ID, Fields, check_free, ip_of, time_of
 from kaiser_factory_dialect.quick import (
     PairedFields,
     StepFields,
@@ -90,7 +91,7 @@ def _step_of(n: int, quick: StepFields, odd: list[str]) -> CcuStep:
         n,
         quick.id,
         _once(quick.type),
-        _ORDER_WORDS.get(quick.state or "") or _word_of(quick.state or quick.status, odd),
+        _ORDER_WORDS.get(quick.state or "") or _word_of(quick.state, quick.status, odd),
         _once(quick.command),
         _once(quick.module_type),
         _once(quick.source),
@@ -127,10 +128,13 @@ def slow_step(n: int, fields: Fields) -> CcuStep:
 
 def _order_word(fields: Fields) -> OrderWord:
     """The state of an order or a step; `status` where `state` is missing."""
-    return _word_of(fields.named("state", "status"), fields.odd)
+    return _word_of(fields.text("state"), fields.named("status"), fields.odd)
 
 
-def _word_of(value: str | None, odd: list[str]) -> OrderWord:
+def _word_of(state: str | None, status: str | None, odd: list[str]) -> OrderWord:
+    value = state or status
+    if value and not state:
+        odd.append("order_status_for_state")
     if value is not None and (word := _ORDER_WORDS.get(value)) is not None:
         return word
     odd.append("order_state_odd")
@@ -161,13 +165,21 @@ def read_cancel(topic: FactoryTopic, value: Any, odd: list[str], common: dict[st
 
 
 def read_pairing(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> Pairing:
-    """Read the pairing of the CCU."""
+    """Read the pairing of the CCU. Rejected (5208): a list names a serial twice."""
     if (found := pairing_fields(fields.values)) is not None:
         modules, transports = (tuple([_paired_of(one, fields.odd) for one in listed]) for listed in found)
     else:
         modules = tuple(_paired(one) for one in fields.needed_objects("modules"))
         transports = tuple(_paired(one) for one in fields.objects("transports"))
+    each_once(modules, "modules")
+    each_once(transports, "transports")
     return Pairing(**common, device_ts=fields.time("timestamp"), modules=modules, transports=transports)
+
+
+def each_once(listed: Sequence[PairedMachine | LayoutModule], name: str) -> None:
+    """Rejected (5208): a serial is listed twice, and no reader could say which entry counts."""
+    if len({one.serial for one in listed}) < len(listed):
+        raise Rejected(Code.DUPLICATE_ENTRY, "a serial is listed twice", name)
 
 
 def _paired(fields: Fields) -> PairedMachine:
@@ -185,7 +197,7 @@ def _paired_of(quick: PairedFields, odd: list[str]) -> PairedMachine:
         quick.assigned,
         time_of(quick.paired_since, odd),
         time_of(quick.last_seen, odd),
-        quick.ip or None,
+        ip_of(quick.ip, odd),
         quick.version,
         quick.last_node_id or None,
         quick.last_module_serial_number or None,
@@ -208,7 +220,7 @@ def slow_paired(fields: Fields) -> PairedMachine:
         assigned=fields.boolean("assigned"),
         paired_since=fields.time("pairedSince"),
         last_seen=fields.time("lastSeen"),
-        ip=fields.text("ip") or None,
+        ip=ip_of(fields.text("ip"), fields.odd),
         version=fields.text("version"),
         node_id=fields.identity("lastNodeId"),
         last_module=fields.identity("lastModuleSerialNumber"),
@@ -238,17 +250,22 @@ def _stock_item(fields: Fields) -> StockItem:
     hbw, location = fields.identity("hbw"), fields.needed_text("location", MAX_ID)
     workpiece = fields.object("workpiece")
     if workpiece is None or not (kind := workpiece.text("type")):
+        fields.odd.append("bay_empty")
         return StockItem(hbw, location)
     return StockItem(hbw, location, kind, workpiece.identity("id"), workpiece.text("state"))
 
 
 def read_layout(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> FactoryLayout:
-    """Modules, intersections, roads. A placeholder for a module that is not there has no serial and is left out."""
+    """Modules, intersections, roads. Rejected (5208): a module is there twice.
+
+    A placeholder for a module that is not there has no serial and is left out.
+    """
     modules = tuple(
         LayoutModule(one.serial(), one.text("type"))
         for one in fields.needed_objects("modules")
         if not (one.boolean("placeholder") and not one.text("serialNumber"))
     )
+    each_once(modules, "modules")
     intersections = tuple(one.needed_text("id", MAX_ID) for one in fields.needed_objects("intersections"))
     roads = tuple(_road(one) for one in fields.needed_objects("roads"))
     return FactoryLayout(

@@ -12,6 +12,7 @@ from kaiser_factory_dialect.topics import is_serial
 MAX_TEXT = 256
 MAX_ID = 128
 MAX_LIST = 1000
+_NO_IP = ("", "-1")
 MAX_SAFE = 2**53
 """The largest whole number that every JSON reader takes exactly."""
 
@@ -193,6 +194,21 @@ def time_of(value: Any, odd: list[str]) -> int | None:
     if at is None and value not in (0, ""):
         odd.append("time_unreadable")
     return at
+
+
+def ip_of(value: str | None, odd: list[str]) -> str | None:
+    """An address; "" and "-1" are none and counted."""
+    if value not in _NO_IP:
+        return value
+    odd.append("ip_none")
+    return None
+
+
+def load_time_of(value: Any, odd: list[str]) -> int | None:
+    """The time of a load in ms; 0 is none and counted."""
+    if type(value) is int and value == 0:
+        odd.append("load_time_zero")
+    return time_of(value, odd)
 
 
 def as_object(value: Any, odd: list[str]) -> Fields:

@@ -15,7 +15,7 @@ from kaiser_factory_dialect.actions import (
     read_position,
     read_update_id,
 )
-from kaiser_factory_dialect.fields import MAX_ID, MAX_SAFE, Fields
+from kaiser_factory_dialect.fields import MAX_ID, MAX_SAFE, Fields, ip_of
 from kaiser_factory_dialect.messages import (
     AgvOrder,
     ConnectionWord,
@@ -39,7 +39,6 @@ _CONNECTIONS: dict[str, ConnectionWord] = {
     "HIBERNATING": "OFFLINE",
 }
 _ACTION_LISTS = ("moduleActions", "agvActions", "mobileRobotActions")
-_NO_IP = frozenset({"", "-1"})
 
 
 def read_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> MachineState:
@@ -65,8 +64,10 @@ def slow_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> M
     )
     current = fields.object("actionState")
     action = read_action(current) if current is not None else None
-    if topic.source == "vda5050" and action is None:
-        action = current_of(actions)
+    if topic.source == "vda5050":
+        action = action or current_of(actions)
+    elif current is None:
+        fields.odd.append("action_missing")
     metadata = fields.object("metadata")
     return MachineState(
         **common,
@@ -115,16 +116,13 @@ def read_connection(topic: FactoryTopic, fields: Fields, common: dict[str, Any])
     word = _CONNECTIONS.get(fields.needed_text("connectionState"))
     if word is None:
         raise fields.wrong_type("connectionState", "ONLINE, OFFLINE or CONNECTIONBROKEN")
-    ip = fields.text("ip")
-    if ip in _NO_IP:
-        fields.odd.append("ip_none")
     return MachineConnection(
         **common,
         source=topic.source,
         device_ts=fields.time("timestamp"),
         connection=word,
         version=fields.text("version"),
-        ip=None if ip in _NO_IP else ip,
+        ip=ip_of(fields.text("ip"), fields.odd),
         manufacturer=fields.text("manufacturer"),
     )
 

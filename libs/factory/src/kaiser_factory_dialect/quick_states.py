@@ -20,7 +20,16 @@ from kaiser_factory_dialect.actions import (
     read_update_id,
 )
 from kaiser_factory_dialect.catalogue import FactoryKind
-from kaiser_factory_dialect.fields import MAX_ID, MAX_LIST, MAX_SAFE, MAX_TEXT, Fields, is_within_bounds, time_of
+from kaiser_factory_dialect.fields import (
+    MAX_ID,
+    MAX_LIST,
+    MAX_SAFE,
+    MAX_TEXT,
+    Fields,
+    is_within_bounds,
+    load_time_of,
+    time_of,
+)
 from kaiser_factory_dialect.messages import ActionState, Battery, InstantAction, Load, MachineState
 from kaiser_factory_dialect.topics import FactoryTopic
 
@@ -132,6 +141,8 @@ def quick_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> 
     odd = fields.odd
     actions = tuple([_action(one, odd) for one in listed])
     action = _action(current, odd) if current is not None else None
+    if current is None:
+        odd.append("action_missing")
     errors = fields.values.get("errors")
     return MachineState(
         **common,
@@ -143,7 +154,7 @@ def quick_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> 
         action=action,
         actions=actions,
         errors=() if errors is None or errors == [] else read_errors(fields),
-        loads=_loads(found.load if found.loads is None else found.loads, odd),
+        loads=_loads(found, odd),
         paused=found.paused,
         operating_mode="TEACHIN" if found.operating_mode == "TEACH_IN" else found.operating_mode,
         opcua=found.metadata.opcua_state if found.metadata is not None else None,
@@ -180,17 +191,24 @@ def _whole(fields: Fields, name: str, value: Any, limit: int = 0) -> int | None:
 _SMALL = 2**31 - 1
 
 
-def _loads(found: list[LoadFields] | None, odd: list[str]) -> tuple[Load, ...] | None:
-    if found is None:
-        return None
+def _loads(state: StateFields, odd: list[str]) -> tuple[Load, ...] | None:
+    if (found := state.loads) is None:
+        if (found := state.load) is None:
+            return None
+        odd.append("load_for_loads")
     loads: list[Load] = []
     for one in found:
         named = one.load_type is not UNSET
         if not (kind := (one.load_type if one.load_type is not UNSET else None) or one.type):
+            odd.append("load_without_type")
             continue
         if not named:
             odd.append("load_under_type")
-        loads.append(Load(kind, one.load_id or None, one.load_position or None, time_of(one.load_timestamp, odd)))
+        if kind == "UNKNOWN":
+            odd.append("load_unknown")
+        if one.load_id == "":
+            odd.append("load_id_empty")
+        loads.append(Load(kind, one.load_id or None, one.load_position or None, load_time_of(one.load_timestamp, odd)))
     return tuple(loads)
 
 

@@ -37,7 +37,10 @@ class Arrival(Struct, frozen=True, gc=False):
 
 
 class FactoryAccepted(Struct, frozen=True, gc=False):
-    """A message that was read. oddities: what was tolerated; unknown: its first 16 fields that Kaiser does not read."""
+    """A message that was read. unknown: its first 16 fields that Kaiser does not read.
+
+    oddities: what was tolerated, each name once.
+    """
 
     message: FactoryMessage
     oddities: tuple[str, ...] = ()
@@ -136,7 +139,7 @@ def _read(topic: FactoryTopic, arrival: Arrival) -> FactoryAccepted:
         message = _OF_VALUE[topic.kind](topic, value, odd, common)
     if b"\\" in arrival.payload and b"\\u0000" in arrival.payload and _has_nul(msgspec.to_builtins(message)):
         raise Rejected(Code.VALUE_OUT_OF_RANGE, "a text contains the character U+0000")
-    return FactoryAccepted(message, tuple(odd), _unknown(topic, value))
+    return FactoryAccepted(message, tuple(dict.fromkeys(odd)), _unknown(topic, value))
 
 
 def _unknown(topic: FactoryTopic, value: Any) -> tuple[str, ...]:
