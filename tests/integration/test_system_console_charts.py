@@ -10,6 +10,7 @@ from devices import now_ms
 from harness import Stack, reading, wait_until
 from playwright.sync_api import expect
 
+HOUR_MS = 3_600_000
 BUCKET_MS = 120_000
 """Of a chart of six hours."""
 
@@ -27,7 +28,7 @@ def test_a_sensors_newest_value_follows_and_its_history_can_be_zoomed(operator: 
     expect(words).to_have_text("30 points; lowest 12.5 °C, highest 49 °C, last 12.5 °C.")
     expect(operator.page.locator(".now")).to_have_text("12.5 °C")
     operator.button("Zoom out").click()
-    expect(words).to_have_text(re.compile(r"^[5-7] points; lowest 12.5 °C, highest 49 °C"))  # by the minute, two hours
+    expect(words).to_have_text(re.compile(r"^[5-7] points; lowest 12.5 °C, highest 49 °C, last 12.5 °C"))  # two hours
     plot = operator.page.locator(".u-over").bounding_box()
     operator.page.mouse.move(plot["x"] + plot["width"] * 0.9, plot["y"] + 50)
     operator.page.mouse.down()
@@ -60,6 +61,24 @@ def test_a_chart_shows_an_outage_as_a_hole_and_extremes_as_they_were(operator: P
         operator.button(span).click()
         expect(words).to_contain_text("lowest -3.5 °C, highest 31 °C")
         wait_until(lambda: drawn(operator, 0.0, 1.0) > 0, f"{span}: one bucket is a point")
+
+
+@pytest.mark.parametrize(("span", "hours"), [("6 h", 6), ("1 day", 24), ("30 days", 720)])
+def test_a_chart_of_buckets_breaks_where_nothing_came(operator: Person, console_stack: Stack, span: str, hours: int):
+    [esp_id] = console_stack.register(1)
+    span_ms = hours * HOUR_MS
+    ended = now_ms()
+    away = range(ended - span_ms // 2, ended - span_ms // 3)
+    times = [at for at in range(ended - 5 * span_ms // 6, ended, span_ms // 600) if at not in away]
+    console_stack.publish([reading(esp_id, 4, at, 20.0 + number % 3) for number, at in enumerate(times)])
+    words = operator.open("sensors", esp_id, "4", "ds18b20").page.locator(".chart figcaption")
+    operator.button(span).click()
+    wait_until(lambda: shown_s(operator) == span_ms / 1000, "the chart shows this time")
+    expect(words).to_contain_text("lowest 20 °C, highest 22 °C")
+    hole = [(at - axis(operator)[0]) / span_ms for at in (away.start, away.stop)]
+    wait_until(lambda: drawn(operator, hole[0] - 0.05, hole[0] - 0.02) > 0, "the line is drawn before the hole")
+    wait_until(lambda: drawn(operator, hole[1] + 0.02, hole[1] + 0.05) > 0, "and after it")
+    assert drawn(operator, hole[0] + 0.02, hole[1] - 0.02, least_alpha=20) == 0, "neither line nor band is in it"
 
 
 def test_a_chart_is_dragged_by_a_finger_and_its_time_typed_in(make_person: Callable[..., Person], console_stack: Stack):
@@ -101,7 +120,7 @@ def test_a_chart_has_a_band_from_the_lowest_to_the_highest_and_the_mean_in_it(op
     words = operator.open("sensors", esp_id, "4", "ds18b20").page.locator(".chart figcaption")
     expect(words).to_have_text("60 points; lowest 40 °C, highest 70 °C, last 40 °C.")
     operator.button("6 h").click()
-    expect(words).to_have_text("20 points; lowest 40 °C, highest 70 °C, last 52 °C.")
+    expect(words).to_have_text("20 points; lowest 40 °C, highest 70 °C, last 40 °C.")
     middle = buckets[10]
     until_figures(operator, middle, {"value (°C)": "52", "value lowest (°C)": "40", "value highest (°C)": "70"})
     wait_until(lambda: len(column(operator, middle)["band"]) > 50, "the band is drawn")

@@ -18,9 +18,11 @@ def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     return lambda *call: called("series.js", [list(call)], tmp_path)[0]
 
 
-def point(ts: int, mean: float, low: float | None = None, high: float | None = None, count: int = 1) -> dict[str, Any]:
+def point(
+    ts: int, mean: float, low: float | None = None, high: float | None = None, count: int = 1, last: float | None = None
+) -> dict[str, Any]:
     return {"ts": ts, "mean": mean, "min": mean if low is None else low, "max": mean if high is None else high,
-            "count": count}  # fmt: skip
+            "count": count, "last": mean if last is None else last, "lastTs": ts}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -44,15 +46,29 @@ def test_a_line_breaks_where_nothing_came_for_three_intervals(ask, times, interv
     assert columns[0] == sorted(columns[0])
 
 
-def test_the_caption_tells_the_lowest_and_highest_that_came_and_not_those_of_means(ask):
+def test_the_caption_tells_the_lowest_highest_and_last_value_that_came_and_not_those_of_means(ask):
     points = ask("ofBuckets", [
         {"ts": 0, "count": 60, "avg": 56.8, "min": 40.0, "max": 70.0, "last": 56.0},
         {"ts": 60_000, "count": 0, "avg": None, "min": None, "max": None, "last": None},
         {"ts": 120_000, "count": 60, "avg": 56.9, "min": 56.0, "max": 57.0, "last": 57.0},
     ])  # fmt: skip
-    assert ask("extremes", points) == {"lowest": 40, "highest": 70, "last": 56.9, "count": 2}
+    assert ask("extremes", points) == {"lowest": 40, "highest": 70, "last": 57, "count": 2}
     assert ask("columnsOf", points, 1000, 60_000)[2:] == [[40, None, 56], [70, None, 57]]
     assert ask("extremes", []) is None
+
+
+@pytest.mark.parametrize(
+    ("live", "last"),
+    [
+        ([], 9),
+        ([point(61_000, 20.0), point(62_000, 30.0)], 30),
+        ([point(62_000, 30.0), point(61_000, 20.0)], 30),  # a device that sends an older reading later
+        ([point(62_000, 30.0), point(121_000, 40.0), point(122_000, 50.0)], 50),
+    ],
+)
+def test_the_last_value_of_a_caption_is_that_of_the_newest_reading_in_the_bucket(ask, live, last):
+    stored = ask("ofBuckets", [{"ts": 60_000, "count": 3, "avg": 10.0, "min": 8.0, "max": 12.0, "last": 9.0}])
+    assert ask("extremes", ask("withLive", stored, live, 60_000))["last"] == last
 
 
 def test_a_figure_with_a_gap_on_either_side_is_drawn_as_a_point(ask):
@@ -67,7 +83,10 @@ def test_live_readings_go_behind_the_stored_ones_or_into_their_bucket(ask):
     assert [(one["ts"], one["mean"]) for one in ask("withLive", raw, newer, 0)] == [(1000, 1), (3000, 2)]
     buckets = [point(60_000, 10.0, 8.0, 12.0, 3)]
     found = ask("withLive", buckets, [point(119_000, 18.0), point(121_000, 5.0)], 60_000)
-    assert found == [point(60_000, 12, 8, 18, 4), point(120_000, 5)]
+    assert [(one["ts"], one["mean"], one["min"], one["max"], one["count"]) for one in found] == [
+        (60_000, 12, 8, 18, 4),
+        (120_000, 5, 5, 5, 1),
+    ]
     assert ask("ofReadings", [{"ts": 1, "value": 3.0, "quality": "stale"}, {"ts": 2, "value": None, "raw": None}]) == []
 
 

@@ -1,6 +1,7 @@
 /** What a chart over time shows: points with a mean and a band, gaps where nothing came, a range that moves; pure.
 
-A point is {ts, mean, min, max, count}, ts in ms. A range is {spanMs, toMs}; toMs null: it ends now, and moves with it. */
+A point is {ts, mean, min, max, count, last, lastTs}, ts in ms; lastTs is the time of its last value as far as it is known:
+of a stored bucket only the bucket's start is. A range is {spanMs, toMs}; toMs null: it ends now, and moves with it. */
 
 const MISSED = 3; // intervals without a reading that make a gap
 const SHORTEST_MS = 1000;
@@ -10,12 +11,13 @@ export const ofReadings = (readings) =>
   readings.filter(({ quality }) => quality !== "stale")
     .map(({ ts, value, raw }) => [ts, value ?? raw])
     .filter(([, figure]) => typeof figure === "number")
-    .map(([ts, figure]) => ({ ts, mean: figure, min: figure, max: figure, count: 1 }));
+    .map(([ts, figure]) => ({ ts, mean: figure, min: figure, max: figure, count: 1, last: figure, lastTs: ts }));
 
 /** A point for each bucket in which something came. */
 export const ofBuckets = (buckets) =>
   buckets.filter(({ count, avg }) => count > 0 && typeof avg === "number")
-    .map(({ ts, avg, min, max, count }) => ({ ts, mean: avg, min: min ?? avg, max: max ?? avg, count }));
+    .map(({ ts, avg, min, max, count, last }) =>
+      ({ ts, mean: avg, min: min ?? avg, max: max ?? avg, count, last: last ?? avg, lastTs: ts }));
 
 /** Stored points with newer ones behind them. With buckets each goes to its bucket, of which the last stored is one. */
 export function withLive(stored, newer, bucketMs) {
@@ -31,12 +33,15 @@ export function withLive(stored, newer, bucketMs) {
 
 function merged(bucket, point) {
   const count = bucket.count + point.count;
+  const { last, lastTs } = point.lastTs >= bucket.lastTs ? point : bucket;
   return {
     ts: bucket.ts,
     mean: (bucket.mean * bucket.count + point.mean * point.count) / count,
     min: Math.min(bucket.min, point.min),
     max: Math.max(bucket.max, point.max),
     count,
+    last,
+    lastTs,
   };
 }
 
@@ -77,13 +82,13 @@ export function alone(figures) {
   return places.filter((place, index) => figures[place] !== null && isGap(index - 1) && isGap(index + 1));
 }
 
-/** {lowest, highest, last, count} of points; null for none. */
+/** {lowest, highest, last, count} of points, of the values that came and not of means; null for none. */
 export function extremes(points) {
   if (!points.length) return null;
   return {
     lowest: points.reduce((least, { min }) => Math.min(least, min), Infinity),
     highest: points.reduce((most, { max }) => Math.max(most, max), -Infinity),
-    last: points.at(-1).mean,
+    last: points.at(-1).last,
     count: points.length,
   };
 }
