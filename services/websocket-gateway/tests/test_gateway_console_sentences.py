@@ -210,3 +210,23 @@ def test_a_command_that_did_not_succeed_says_why_from_how_far_it_came(check):
 
 def test_a_problem_is_a_sentence_of_its_code_and_the_rule_of_its_field(check):
     check("problemText", [given for given, *_ in PROBLEMS], PROBLEMS, "problems.js")
+
+
+_TOAST = """
+await (await import("./core/texts.js")).openTexts({ getItem: () => "en" }, [], {});
+const { toastOf } = await import("./core/alarms.js");
+console.log(JSON.stringify(given.batches.map((alarms) => toastOf(alarms))));
+"""
+
+
+def test_a_toast_names_the_worst_of_the_alarms_that_began_together(missing: Callable[..., Any]):
+    if node() is None:
+        missing("node", "node is not installed")
+    warm, stopped = {**BEYOND, "severity": "warning"}, {**STOPPED, "severity": "critical"}
+    other = {**BEYOND, "esp_id": "ESP_B", "severity": "critical"}
+    one, many, equal = printed(_TOAST, batches=[[warm], [warm, warm, stopped], [stopped, other]])
+    assert (one["kind"], "over hi_hi 40" in one["text"]) == ("warn", True)
+    assert many["kind"] == "bad"
+    assert "emergency stop in force" in many["text"], "the critical one came last"
+    assert "2 more" in many["text"]
+    assert "emergency stop in force" in equal["text"], "of equal ones the first"

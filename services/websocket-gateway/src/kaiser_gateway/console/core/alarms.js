@@ -52,12 +52,13 @@ export function openAlarms({ api, feed, onBegun }) {
   return { current, reload };
 }
 
-/** What a toast says of alarms that began together, with the names of the directory where it has them. */
+/** What a toast says of alarms that began together: it names the first critical one, or else the first, with the names
+ * of the directory where it has them. */
 export function toastOf(alarms, directory = undefined) {
-  const [first] = alarms;
-  const text = t("alarms.alarm", { message: alarmText(first, directory) });
+  const critical = alarms.find(({ severity }) => severity === "critical");
+  const text = t("alarms.alarm", { message: alarmText(critical ?? alarms[0], directory) });
   return {
     text: alarms.length > 1 ? t("alarms.and_more", { text, it: alarms.length - 1 }) : text,
-    kind: alarms.some(({ severity }) => severity === "critical") ? "bad" : "warn",
+    kind: critical ? "bad" : "warn",
   };
 }
