@@ -65,7 +65,7 @@ async def test_a_database_that_is_away_is_an_alarm_at_once_and_in_the_history_la
         for seconds in (60, 65, 70):
             now = 1_000_000 + seconds * 1000
             await watch.look()
-        assert board.active(now)[0].kind == "store_paused"
+        assert board.active(now, 1)[0].kind == "store_paused"
         assert [one["title"][:30] for one in receiver.taken] == ["critical: PostgreSQL has been "]
         assert [(one["kind"], one["what"], one["step"]) for one in await events(bus)] == [("store_paused", "raised", 1)]
         pool.is_away, now = False, 1_600_000
@@ -81,4 +81,4 @@ async def test_a_database_that_is_away_is_an_alarm_at_once_and_in_the_history_la
     assert [(one["what"], one["alarm_id"]) for one in told] == [(one, stored.alarm_id) for one in ("raised", "cleared")]
     assert (stored.state, stored.raised_at, stored.cleared_at) == ("cleared", 1_000_000, 1_600_000)
     assert board.alarms[AWAY].state == "cleared"
-    assert board.active(now) == []
+    assert board.active(now, 1) == []

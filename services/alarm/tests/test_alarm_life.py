@@ -1,9 +1,12 @@
 """The life of an alarm: cases by hand, and a model of everything that may happen in any order."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from kaiser_alarm.domain import active
 from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.life import (
     MAX_MESSAGE,
@@ -14,6 +17,7 @@ from kaiser_alarm.domain.life import (
     acknowledged,
     applied,
     cleared,
+    is_active,
     is_shelved,
     raised,
     shelved,
@@ -21,7 +25,7 @@ from kaiser_alarm.domain.life import (
 )
 
 OFFLINE = Key("device_offline", "ESP_1")
-KEYS = [OFFLINE, Key("sensor_silent", "ESP_1/4/ds18b20"), Key("command_failed", "ESP_2/25")]
+KEYS = [OFFLINE, Key("device_offline", "ESP_3"), Key("sensor_silent", "ESP_1/4/ds18b20"), Key("command_failed", "ESP_2/25")]
 
 
 def begins(key=OFFLINE, at=1000, severity="warning", message="it is so"):
@@ -202,6 +206,14 @@ class Life(RuleBasedStateMachine):
             assert (found.state if found else None) == expected.get((self.holds[key], self.known[key]))
         assert self.board.alarms == self.open()
 
+    @invariant()
+    def the_active_alarms_are_those_that_hold_and_are_not_shelved_the_worst_and_newest_first(self):
+        for now in (self.now, self.now + 60_000):
+            found = [one for one in self.open().values() if is_active(one) and not is_shelved(one, now)]
+            found.sort(key=lambda one: (one.severity != "critical", -one.last_raised_at, one.alarm_id))
+            assert self.board.active(now, 2) == found[:2]
+            assert self.board.active_kinds(now) == Counter(one.kind for one in found)
+
 
 Life.TestCase.settings = settings(max_examples=60, stateful_step_count=40, derandomize=True, deadline=None)
 TestLife = Life.TestCase
@@ -216,6 +228,24 @@ def test_ten_thousand_alarms_hide_none_of_another_condition(count):
     assert len(board.alarms) == count + 1
     assert board.alarms[Key("stop_in_force", "all")].severity == "critical"
     assert board.relevant(found) == []
+
+
+def test_the_worst_of_ten_thousand_alarms_are_found_without_a_look_at_the_others(monkeypatch):
+    found = [
+        (begins(Key("device_offline", f"ESP_{number}"), 1000 + number, ("info", "warning")[number % 2]), str(number))
+        for number in range(10_000)
+    ]
+    found.insert(5000, (begins(Key("stop_in_force", "all"), severity="critical"), "stop"))
+    board = Board()
+    board.take(applied({}, found))
+    shelving = board.alarms[Key("device_offline", "ESP_9999")]
+    board.take([shelved(shelving, 2000, "ada", 62_000, "")])
+    looked_at = []
+    monkeypatch.setattr(active, "is_shelved", lambda alarm, now: looked_at.append(alarm) or is_shelved(alarm, now))
+    worst, kinds = board.active(2000, 200), board.active_kinds(2000)
+    assert [one.source for one in worst] == ["all", *(f"ESP_{number}" for number in range(9997, 9997 - 2 * 199, -2))]
+    assert kinds == {"device_offline": 9999, "stop_in_force": 1}
+    assert len(looked_at) <= 200 + 2, "so many are asked for, and one is shelved"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Answers requests about alarms."""
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -58,8 +57,8 @@ class AlarmApi:
         """The active alarms, from memory."""
         if not self._is_loaded():
             raise RpcError(503, Code.DEPENDENCY_MISSING, "the alarms are not loaded yet")
-        found = self._board.active(self._clock_ms())
-        return ActiveAlarms(items=found[:_MOST_ACTIVE], kinds=Counter(each.kind for each in found))
+        now = self._clock_ms()
+        return ActiveAlarms(items=self._board.active(now, _MOST_ACTIVE), kinds=self._board.active_kinds(now))
 
     async def page(self, query: AlarmsQuery, caller: Caller) -> AlarmsPage:
         """A page of alarms."""

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from kaiser_common.contract.schemas.api.alarms import Alarm
 
+from kaiser_alarm.domain.active import ActiveList
 from kaiser_alarm.domain.conditions import is_of_left_environment
-from kaiser_alarm.domain.life import RANK, Finding, Key, LifeStep, Raise, is_active, is_shelved, raised
+from kaiser_alarm.domain.life import Finding, Key, LifeStep, Raise, is_active, raised
 
 _OF_SENSORS = ("sensor_", "limit_")
 
@@ -26,6 +27,7 @@ class Board:
     def __init__(self) -> None:
         self.alarms: dict[Key, Alarm] = {}
         self._watched: Counter[str] = Counter()
+        self._active = ActiveList()
 
     @property
     def watched(self) -> Mapping[str, int]:
@@ -34,7 +36,7 @@ class Board:
 
     def load(self, alarms: Iterable[Alarm]) -> None:
         """Begin with what the table has."""
-        self.alarms, self._watched = {}, Counter()
+        self.alarms, self._watched, self._active = {}, Counter(), ActiveList()
         for alarm in alarms:
             self._put(Key(alarm.kind, alarm.source), alarm)
 
@@ -44,10 +46,14 @@ class Board:
             alarm = step.alarm
             self._put(Key(alarm.kind, alarm.source), None if alarm.state == "closed" else alarm)
 
-    def active(self, now: int) -> list[Alarm]:
-        """The alarms whose condition holds and that are not shelved, the worst first, then the newest."""
-        found = [each for each in self.alarms.values() if is_active(each) and not is_shelved(each, now)]
-        return sorted(found, key=lambda each: (-RANK[each.severity], -each.last_raised_at, each.alarm_id))
+    def active(self, now: int, most: int) -> list[Alarm]:
+        """The alarms whose condition holds and that are not shelved, the worst first, then the newest; at most so many
+        of them, however many there are."""
+        return self._active.worst(now, most)
+
+    def active_kinds(self, now: int) -> Counter[str]:
+        """How many alarms whose condition holds and that are not shelved there are of each kind."""
+        return self._active.kinds(now)
 
     def relevant(self, findings: Iterable[Found]) -> list[Found]:
         """The findings that may change an alarm, in order."""
@@ -68,6 +74,7 @@ class Board:
 
     def _put(self, key: Key, alarm: Alarm | None) -> None:
         before = self.alarms.pop(key, None)
+        self._active.replace(before, alarm)
         for one, change in ((before, -1), (alarm, 1)):
             if one is not None and one.esp_id is not None and is_active(one) and key.kind.startswith(_OF_SENSORS):
                 self._watched[one.esp_id] += change
