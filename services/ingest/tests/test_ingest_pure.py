@@ -252,6 +252,13 @@ def test_rejections_of_a_device_are_logged_once_in_ten_seconds() -> None:
     assert log.add(replace(BAD, esp_id="ESP_2"), TOPIC, 11.0)
 
 
+@pytest.mark.parametrize("code", [Code.JSON_PARSE_ERROR, Code.INVALID_GPIO, Code.VALUE_OUT_OF_RANGE])
+def test_a_mistake_of_a_device_is_no_error_of_ingest(code: Code) -> None:
+    with capture_logs() as lines:
+        assert RejectionLog().add(replace(BAD, code=code), TOPIC, 0.0)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("message_rejected", "warning")]
+
+
 def test_topics_of_sixty_kilobytes_are_not_kept_in_memory() -> None:
     pipeline._kind(TOPIC.encode())
     validate(TOPIC, b"x", NOW)

@@ -34,8 +34,7 @@ class RejectionLog:
             self._logged.popitem(last=False)
         if not self._room_for(rejection.code, now_s):
             return False
-        level = log.error if rejection.code is Code.JSON_PARSE_ERROR else log.warning
-        level(
+        log.warning(
             "message_rejected",
             code=int(rejection.code),
             reason=rejection.code.name,
