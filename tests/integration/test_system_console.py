@@ -21,6 +21,7 @@ def test_a_wrong_password_is_told_and_signing_out_leads_back(make_person: Callab
     person.page.get_by_label("Password").fill("wrong")
     person.button("Sign in").click()
     person.says("wrong name or password")
+    expect(person.page.get_by_role("alert")).not_to_contain_text(re.compile("code"))
     person.page.get_by_label("Password").fill(person.stack.password())
     person.button("Sign in").click()
     expect(person.page.get_by_role("heading", name="Overview")).to_be_visible()
@@ -258,6 +259,8 @@ def test_the_system_page_tells_of_every_service_and_of_throughput(operator: Pers
     for service in ("ingest", "sensor", "health", "actuator", "simulator", "logic", "alarm", "websocket-gateway"):
         expect(operator.row(service).first).to_contain_text("ready")
     expect(operator.row("sensor-store").first).to_contain_text(re.compile(r"\d /s"))
+    broker = operator.page.locator(".panel").filter(has=operator.page.get_by_role("heading", name="MQTT broker"))
+    expect(broker.locator("dd")).to_have_text([re.compile(r"^mqtt://127\.0\.0\.1:\d+$"), "live", "none"])
 
 
 def test_a_viewer_sees_everything_and_no_button_that_changes_anything(viewer: Person, mock: str):

@@ -25,7 +25,12 @@ from kaiser_alarm.domain.life import (
 )
 
 OFFLINE = Key("device_offline", "ESP_1")
-KEYS = [OFFLINE, Key("device_offline", "ESP_3"), Key("sensor_silent", "ESP_1/4/ds18b20"), Key("command_failed", "ESP_2/25")]
+KEYS = [
+    OFFLINE,
+    Key("device_offline", "ESP_3"),
+    Key("sensor_silent", "ESP_1/4/ds18b20"),
+    Key("command_failed", "ESP_2/25"),
+]
 
 
 def begins(key=OFFLINE, at=1000, severity="warning", message="it is so"):

@@ -42,7 +42,9 @@ async def test_a_switch_under_load_loses_nothing_and_outlives_a_restart(
     await watcher.subscribe(f"kaiser/{world.site}/server/status")
     topic = world.topic(ESP, "sensor/34/data")
     async with asking(world) as bus:
-        assert await switch(bus, "live") == MqttProfiles(active="live", profiles=["live", "mock"])
+        assert await switch(bus, "live") == MqttProfiles(
+            active="live", address=f"mqtt://{world.broker.host}:{world.broker.port}", profiles=["live", "mock"]
+        )
         assert ingest.total("kaiser_ingest_reconnects_total") == 0
         for number in range(3000):
             await device.publish(number, topic, make_reading(ESP, number))
@@ -57,7 +59,7 @@ async def test_a_switch_under_load_loses_nothing_and_outlives_a_restart(
         ingest.start()
         await until(ingest.connected)
         assert await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles, caller=ADA) == MqttProfiles(
-            active="mock", profiles=["live", "mock"]
+            active="mock", address=f"mqtt://{other.host}:{other.port}", profiles=["live", "mock"]
         )
         assert _states(watcher) == ["online", "offline"], "it is not back for a moment at the broker that it left"
         assert (await switch(bus, "live")).active == "live"

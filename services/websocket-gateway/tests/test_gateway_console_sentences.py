@@ -138,6 +138,21 @@ def test_the_source_of_an_alarm_of_no_device_is_in_words(check):
     check("sourceText", [[source] for source, *_ in SOURCES], SOURCES)
 
 
+SUMMARIES = [
+    ({"type": "config_response", "data": {"status": "pending"}}, "configuration pending", "Einstellungen ausstehend"),
+    ({"type": "config_response", "data": {"status": "failed", "message": "gpio 99"}},
+     "configuration failed: gpio 99", "Einstellungen fehlgeschlagen"),
+    ({"type": "actuator_alert", "data": {"gpio": 25, "alert_type": "emergency_stop", "message": None}},
+     "gpio 25 emergency stop", "GPIO 25 Not-Halt"),
+    ({"type": "actuator_alert", "data": {"gpio": 25, "alert_type": "emergency_stop", "message": "too hot"}},
+     "gpio 25 emergency stop: too hot", "GPIO 25 Not-Halt: too hot"),
+]  # fmt: skip
+
+
+def test_a_line_of_the_log_ends_with_no_colon_where_nothing_follows(check):
+    check("summary", [[event] for event, *_ in SUMMARIES], SUMMARIES, "summaries.js")
+
+
 NAMED = {
     "devices": [{"esp_id": "ESP_A", "name": "Greenhouse 1"}, {"esp_id": "ESP_B", "name": None}],
     "sensors": [

@@ -24,7 +24,8 @@ class ProfilesApi:
     async def profiles(self, _: Nothing, __: Caller) -> MqttProfiles:
         """The profiles that are set, and the active one."""
         session = self._session
-        return MqttProfiles(active=session.active, profiles=sorted(session.profiles))
+        address = session.profiles[session.active].address
+        return MqttProfiles(active=session.active, address=address, profiles=sorted(session.profiles))
 
     async def environment(self, _: Nothing, __: Caller) -> EnvironmentStatus:
         """The factory's environment. RpcError 404: the dialect is off; 503: none was entered yet."""

@@ -4,15 +4,18 @@ import { actuatorState, number, orNone, sensorValue } from "./format.js";
 import { alarmText, systemEventText } from "./sentences.js";
 import { isEnglish, t, word } from "./texts.js";
 
+/** A line, with what follows it where there is something. */
+const withMore = (line, more) => (more ? `${line}: ${more}` : line);
+
 const severe = ({ severity }) => (severity ? `${word(severity)}: ` : "");
 
 const SUMMARIES = {
   sensor_data: (data) => t("format.gpio_2", { gpio: data.gpio, sensor_type: data.sensor_type, it: data.address ? ` ${data.address}` : "", data: sensorValue(data), quality: word(data.quality) }),
   actuator_status: (data) => t("format.gpio_is", { gpio: data.gpio, actuator_type: data.actuator_type, data: actuatorState(data) }),
   actuator_response: (data) => t("format.gpio_3", { gpio: data.gpio, command: word(data.command, "switch"), it: data.state ? word(data.state, "command") : (data.success ? t("common.done") : t("common.failed")) }),
-  actuator_alert: (data) => severe(data) + t("format.gpio", { gpio: data.gpio, alert_type: word(data.alert_type, "alert"), it: data.message ?? "" }),
+  actuator_alert: (data) => severe(data) + withMore(t("format.gpio", { gpio: data.gpio, alert_type: word(data.alert_type, "alert") }), data.message),
   esp_health: (data) => t("format.b_free_dbm", { status: word(data.status), heap_free: number(data.heap_free), wifi_rssi: number(data.wifi_rssi) }),
-  config_response: (data) => t("format.configuration", { status: word(data.status, "push"), it: isEnglish() ? data.message ?? "" : "" }),
+  config_response: (data) => withMore(t("format.configuration", { status: word(data.status, "push") }), isEnglish() && data.message),
   zone_assignment: (data) => t("format.zone", { zone_id: orNone(data.zone_id), status: word(data.status, "push") }),
   logic_execution: (data) => t("format.rule", { rule_name: data.rule_name, it: data.success ? t("common.done") : (isEnglish() && data.reason) || (data.outcome ? word(data.outcome) : t("format.not_done")) }),
   system_event: (data, directory) => severe(data) + systemEventText(data, directory),

@@ -115,6 +115,16 @@ function Broker() {
     <${Panel} title=${t("system.mqtt_broker")}>
       <${ListState} loaded=${loaded} count=${1} />
       ${loaded.data && html`
-        <${Facts} facts=${[[t("system.in_use"), loaded.data.active], [t("system.profiles"), loaded.data.profiles.join(", ")]]} />`}
+        <p class="quiet">${t("system.the_broker_from_which")}</p>
+        <${Facts} facts=${brokerFacts(loaded.data)} />`}
     <//>`;
+}
+
+function brokerFacts({ active, address, profiles }) {
+  const others = profiles.filter((profile) => profile !== active);
+  return [
+    [t("common.address"), address],
+    [t("system.profile_in_use"), active],
+    [t("system.other_profiles"), others.join(", ") || t("system.no_other_profile")],
+  ];
 }

@@ -11,6 +11,8 @@ const MARKS = { good: "●", bad: "▲", warn: "◆", idle: "○", info: "■" }
 export const Badge = ({ kind = "idle", children }) =>
   html`<span class="badge badge-${kind}"><span aria-hidden="true">${MARKS[kind]}</span> ${children}</span>`;
 
+const LOGIN_REFUSED = 5410; // after a mistyped password a code says nothing more
+
 /** Why something did not work, and a way to try again. */
 export function ProblemNotice({ problem, onRetry }) {
   if (!problem) return null;
@@ -18,7 +20,7 @@ export function ProblemNotice({ problem, onRetry }) {
     <div class="notice notice-bad" role="alert">
       <p>
         <strong>${titleOf(problem)}</strong> ${isEnglish() || !problem.code ? problem.message : html`<${Wrong} problem=${problem} />`}
-        ${problem.code ? html` <span class="quiet">${tx("common.code", { code: problem.code })}</span>` : null}
+        ${problem.code && problem.code !== LOGIN_REFUSED ? html` <span class="quiet">${tx("common.code", { code: problem.code })}</span>` : null}
       </p>
       ${problem.code ? html`<${ServerText} text=${problem.detail} />` : null}
       ${onRetry && html`<button type="button" onClick=${onRetry}>${t("parts.try_again")}</button>`}

@@ -21,11 +21,12 @@ class SwitchProfile(BaseModel):
 
 
 class MqttProfiles(BaseModel):
-    """The MQTT broker profiles and the active one."""
+    """The MQTT broker profiles, the active one and the address of its broker."""
 
     model_config = FROZEN
 
     active: str
+    address: str | None = None
     profiles: list[str]
 
 
