@@ -10,12 +10,13 @@ from kaiser_alarm.domain.life import Raise
 from kaiser_alarm.domain.readings import Watch
 from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.bus.reader import OrderedReader
-from kaiser_common.bus.rpc import Caller
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.schemas.api.alarms import (
     AlarmKey,
     AlarmWithSteps,
     LimitsBody,
     LimitsKey,
+    LimitsOfSensors,
     PutLimits,
     SensorLimits,
 )
@@ -91,7 +92,8 @@ async def test_limits_that_are_set_or_removed_at_once_are_all_in_force(make_data
     async def connected(pool: DatabasePool) -> None:
         """Hold a connection until four are open: the pool opens others only while they are waited for."""
         async with pool.connection():
-            await together.wait()
+            async with asyncio.timeout(60):
+                await together.wait()
 
     def beyond() -> list[str | None]:
         return [finding.esp_id for finding in watch.findings(body, 1, ()) if isinstance(finding, Raise)]
@@ -110,6 +112,22 @@ async def test_limits_that_are_set_or_removed_at_once_are_all_in_force(make_data
             for key in keys[1:]:
                 tasks.create_task(api.delete(key, ada))
         assert beyond() == devices[:1]
+
+
+async def test_a_change_of_limits_that_waits_too_long_for_others_is_refused_and_stores_nothing(make_database):
+    watch, changing, ada = Watch(), asyncio.Lock(), Caller(user="ada", role="operator")
+    sensor = LimitsKey(esp_id="ESP_1", gpio=4, sensor_type="ds18b20")
+    async with open_pool(CommonSettings(database_url=make_database()), "test") as pool, asyncio.timeout(60):
+        api = LimitsApi(pool, Board(), watch, changing, lambda: None, lambda: 1, waits_s=0.0)
+        before = await api.put(PutLimits(sensor=sensor, limits=LimitsBody(hi=30)), ada)
+        async with changing:
+            for change in (api.put(PutLimits(sensor=sensor, limits=LimitsBody(hi=20)), ada), api.delete(sensor, ada)):
+                with pytest.raises(RpcError, match="other limits are being changed") as refused:
+                    await change
+                assert (refused.value.problem.status, refused.value.problem.code) == (503, 5402)
+            assert await api.read(sensor, ada) == before
+        await api.delete(sensor, ada)
+        assert (await api.of_sensors(LimitsOfSensors(sensors=[sensor]), ada)).items == []
 
 
 async def test_each_limit_is_an_alarm_after_its_delay_and_until_its_hysteresis_in_rows_and_events(start, bus):

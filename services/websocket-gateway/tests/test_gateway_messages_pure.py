@@ -6,11 +6,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.messages import CheckMessage
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_factory_dialect.subjects import topic_subject
-from kaiser_gateway.api.messages import _sought, turn_of
+from kaiser_gateway.api.messages import _sought
 from kaiser_gateway.domain.asyncapi_messages import FRAMES
 from kaiser_gateway.domain.details import details_of, diff_of
 from kaiser_gateway.domain.difference import differences
@@ -273,19 +272,6 @@ async def test_a_search_through_ten_thousand_topics_lets_others_work_in_between(
         beside.cancel()
     assert [one.topic for one in found] == [f"lab/0999{number}" for number in range(10)]
     assert turns >= 10_000 / 100, "a stop waits for the search in a hundred topics at most"
-
-
-async def test_who_waits_too_long_to_read_a_message_is_told_to_try_again():
-    reading = asyncio.Lock()
-    async with turn_of(reading):
-        with pytest.raises(RpcError, match="many large messages are being read: try again") as refused:
-            async with turn_of(reading, within_s=0.0):
-                pytest.fail("two read at once")
-        assert refused.value.problem.status == 503
-        assert reading.locked()
-    async with turn_of(reading, within_s=60.0):
-        assert reading.locked()
-    assert not reading.locked()
 
 
 @pytest.mark.parametrize("payload", [{"x": "\ud800"}, float("nan"), [float("inf")]])

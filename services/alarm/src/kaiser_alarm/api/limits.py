@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.bus.turns import TURN_WITHIN_S, turn_of
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.alarms import (
@@ -30,7 +32,8 @@ from kaiser_alarm.store.limits import sensor_of
 class LimitsApi:
     """Limits are in force with the next reading. Taking a limit away clears its alarm, in the same transaction.
 
-    changing: held by each change until it is in force, because each puts all limits in force.
+    changing: held by each change until it is in force, because each puts all limits in force. waits_s: how long a
+    change waits for those before it; 503 beyond that.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class LimitsApi:
         changing: asyncio.Lock,
         on_steps: Callable[[], None],
         clock_ms: Callable[[], int],
+        waits_s: float = TURN_WITHIN_S,
     ) -> None:
         self._pool = pool
         self._board = board
@@ -48,6 +52,7 @@ class LimitsApi:
         self._changing = changing
         self._on_steps = on_steps
         self._clock_ms = clock_ms
+        self._waits_s = waits_s
 
     async def page(self, query: LimitsQuery, caller: Caller) -> LimitsPage:
         """A page of limits, by sensor."""
@@ -68,11 +73,12 @@ class LimitsApi:
             return _found(await limits.read(connection, request), request)
 
     async def put(self, request: PutLimits, caller: Caller) -> SensorLimits:
-        """Set the limits of a sensor as a whole. 422 names the fields that contradict each other."""
+        """Set the limits of a sensor as a whole. 422 names the fields that contradict each other; 503: changes before
+        this one take too long."""
         if (wrong := contradiction(request.limits)) is not None:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, wrong.text, wrong.fields)
         now = time_of(self._clock_ms())
-        async with self._changing:
+        async with self._turn():
             async with self._pool.connection() as connection:
                 before = await limits.read(connection, request.sensor)
                 await limits.put(connection, request, caller.user, now)
@@ -83,8 +89,8 @@ class LimitsApi:
         return every[sensor_of(request.sensor)]
 
     async def delete(self, request: LimitsKey, caller: Caller) -> Nothing:
-        """Remove the limits of a sensor. 404: it has none."""
-        async with self._changing:
+        """Remove the limits of a sensor. 404: it has none; 503: changes before this one take too long."""
+        async with self._turn():
             async with self._pool.connection() as connection:
                 before = _found(await limits.read(connection, request), request)
                 await limits.delete(connection, request)
@@ -93,6 +99,9 @@ class LimitsApi:
             self._take(steps)
             self._watch.set_limits(every)
         return Nothing()
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        return turn_of(self._changing, "other limits are being changed", self._waits_s)
 
     async def _clear_dropped(
         self, connection: Connection, before: SensorLimits | None, request: PutLimits | None

@@ -16,6 +16,7 @@ import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.pull import Delivery, stream_info
 from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.turns import held
 from kaiser_common.contract.errors import line_of
 from kaiser_common.contract.schemas.api.alarms import LimitsBody
 from kaiser_common.contract.subjects import EVENTS
@@ -39,6 +40,8 @@ _MOST_UNREAD = 256
 _MOVE_EVERY_S = 5.0
 _REST_S = 0.1
 """An event waits for others for at most this time."""
+_CHANGES_WITHIN_S = 30.0
+"""Longer than a statement may take: changes of limits that take longer are an outage."""
 _AWAY: tuple[type[Exception], ...] = (*OUTAGES, OSError)
 
 
@@ -101,7 +104,7 @@ class EventReading:
     async def _load(self, created: str, first: int) -> int:
         """Take what is stored; the sequence to begin with. Events behind the position are gone: note it beside the new
         position, so that the owners are asked after a kill too."""
-        async with self.changing_limits, self._pool.connection() as connection:
+        async with held(self.changing_limits, _CHANGES_WITHIN_S), self._pool.connection() as connection:
             position = await limits.position(connection, EVENTS.name)
             if position is None or position[0] != created or position[1] + 1 < first:
                 if position is not None:
@@ -140,7 +143,7 @@ class EventReading:
     async def settle_limits(self, found: Mapping[Sensor, LimitsBody], by: str, now: datetime) -> None:
         """Take thresholds as the limits of sensors that have none, and note that they are asked. To be called in
         turn."""
-        async with self.changing_limits:
+        async with held(self.changing_limits, _CHANGES_WITHIN_S):
             async with self._pool.connection() as connection:
                 await limits.put_where_missing(connection, found, by, now)
                 await limits.owe(connection, EVENTS.name, self.owed - {THRESHOLDS})

@@ -9,6 +9,7 @@ import structlog
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.bus.turns import TURN_WITHIN_S, held, turn_of
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.logic import (
@@ -41,11 +42,16 @@ from kaiser_logic.store import Connection, rules
 log = structlog.get_logger()
 
 _MEND_EVERY_S = 2.0
+_OTHERS = "other rules are being changed"
+_REBUILT_WITHIN_S = 30.0
 
 
 class LogicApi:
     """The handlers; the table first, then the bucket, from which the rule is in force. Killed or NATS away between the
-    two: `keep_mending` makes the bucket say what the table says."""
+    two: `keep_mending` makes the bucket say what the table says.
+
+    waits_s: how long a change waits for those before it; 503 beyond that.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class LogicApi:
         test_settings: Callable[[TestSettings], Awaitable[TestResult]],
         clock: Callable[[], int],
         rules_max: int,
+        waits_s: float = TURN_WITHIN_S,
     ) -> None:
         self._pool = pool
         self._bus = bus
@@ -63,6 +70,7 @@ class LogicApi:
         self._clock = clock
         self._rules_max = rules_max
         self._changing = asyncio.Lock()
+        self._waits_s = waits_s
         self._to_mend = True
         self._mended: BucketWriter | None = None
         self._known: dict[str, Rule] = {}
@@ -89,7 +97,7 @@ class LogicApi:
         now_ms = self._clock()
         settings = request.settings
         rule = _rule(settings, rule_id=secrets.token_hex(8), created_at=now_ms, updated_at=now_ms)
-        async with self._changing:
+        async with turn_of(self._changing, _OTHERS, self._waits_s):
             async with self._pool.connection() as connection:
                 others = await self._others(connection, rule)
                 if len(others) >= self._rules_max:
@@ -113,7 +121,7 @@ class LogicApi:
     async def _change(
         self, request: PutRule | PatchRule, caller: Caller, settings_of: Callable[[Rule], RuleSettings]
     ) -> Rule:
-        async with self._changing:
+        async with turn_of(self._changing, _OTHERS, self._waits_s):
             async with self._pool.connection() as connection:
                 known = _found(await rules.read(connection, request.rule_id), request.rule_id)
                 check_version(request.expected, known.version, f"rule {known.rule_id}")
@@ -134,7 +142,7 @@ class LogicApi:
 
     async def delete(self, request: RuleId, caller: Caller) -> Nothing:
         """Remove a rule; what it is doing is ended. 404 when it is not there."""
-        async with self._changing:
+        async with turn_of(self._changing, _OTHERS, self._waits_s):
             async with self._pool.connection() as connection:
                 await rules.lock_rules(connection)
                 if not await rules.delete(connection, request.rule_id):
@@ -182,7 +190,7 @@ class LogicApi:
             await self._rebuild(bucket)
 
     async def _rebuild(self, bucket: BucketWriter) -> None:
-        async with self._changing:
+        async with held(self._changing, _REBUILT_WITHIN_S):
             async with self._pool.connection() as connection:
                 found = await self._every(connection)
             wanted = {rule.rule_id: rule.model_dump_json().encode() for rule in found}

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import RpcError
+from kaiser_common.bus.turns import turn_of
 from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.schemas.api.replays import ReplayControl
 from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryReplay, ReplayPlace, ReplayState
@@ -45,6 +46,8 @@ _SAY_EVERY_S = 0.5
 _FOLLOWS_WITHIN_S = 20.0
 _SETTLES_WITHIN_S = 30.0
 _RETRY_S = 1.0
+_CONTROLLED_WITHIN_S = 25.0
+"""Less than the 30 s for which the gateway waits."""
 _PIECE_BYTES = 1024 * 1024
 """A piece of so many bytes of payloads goes to the OUTBOX whole, with its place: in base64 2.7 MiB at most, of 4."""
 _MOST_DEVICES = 1000
@@ -96,8 +99,9 @@ class Player:
     async def control(self, control: ReplayControl) -> FactoryReplay:
         """Pause, resume, step, seek, stop, or another speed; committed when this returns.
 
-        Database away: its error is raised, and nothing is changed."""
-        async with self._turn:
+        Database away: its error is raised, and nothing is changed. RpcError 503, and nothing changed either: a step,
+        such as entering the environment, takes too long."""
+        async with turn_of(self._turn, "the replay is in the middle of a step", _CONTROLLED_WITHIN_S):
             changed = await self._changed_by(control)
             async with self._pool.connection() as connection:
                 await replays.save(connection, changed)

@@ -6,6 +6,7 @@ from typing import Any
 
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.bus.turns import TURN_WITHIN_S, held, turn_of
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import DeviceId
@@ -29,15 +30,23 @@ from kaiser_sensor.store.config_mirror import Configs, Key
 from kaiser_sensor.store.newest import seen
 
 _OF_ONE_DEVICE = 1000
+_OTHERS = "other configurations are being changed"
+_REBUILT_WITHIN_S = 30.0
 
 
 class ConfigApi:
-    """The handlers; the table first, then the bucket. Killed between: the next start writes the bucket."""
+    """The handlers; the table first, then the bucket. Killed between: the next start writes the bucket.
 
-    def __init__(self, pool: DatabasePool, bucket: BucketWriter, configs: Configs) -> None:
+    waits_s: how long a change waits for those before it; 503 beyond that.
+    """
+
+    def __init__(
+        self, pool: DatabasePool, bucket: BucketWriter, configs: Configs, waits_s: float = TURN_WITHIN_S
+    ) -> None:
         self._pool = pool
         self._bucket = bucket
         self._changing = asyncio.Lock()
+        self._waits_s = waits_s
         self._configs = configs
 
     async def page(self, query: ConfigsQuery, caller: Caller) -> ConfigsPage:
@@ -53,7 +62,7 @@ class ConfigApi:
         alarm limits, which the service alarm keeps."""
         canonical = self._configs.canonical(request.sensor_type)
         config = request.model_copy(update={"sensor_type": canonical, "thresholds": ThresholdsModel()})
-        async with self._changing:
+        async with turn_of(self._changing, _OTHERS, self._waits_s):
             async with self._pool.connection() as connection:
                 await config_store.put(connection, config)
             await self._bucket.put(sensor_config_key(*_key(config)), config.model_dump_json().encode())
@@ -63,7 +72,7 @@ class ConfigApi:
         """Change the settings that are given, and no others. A sensor that is not configured begins with what it does
         already: its own interval, raw or processed values."""
         key = (request.esp_id, request.gpio, self._configs.canonical(request.sensor_type), request.address)
-        async with self._changing:
+        async with turn_of(self._changing, _OTHERS, self._waits_s):
             async with self._pool.connection() as connection:
                 config = changed(await self._before(connection, key), request.patch)
                 await config_store.put(connection, config)
@@ -77,7 +86,7 @@ class ConfigApi:
         """Delete a sensor's configuration: its raw readings are no longer processed. 404 if there is none."""
         canonical = self._configs.canonical(request.sensor_type)
         key = request.model_copy(update={"sensor_type": canonical})
-        async with self._changing:
+        async with turn_of(self._changing, _OTHERS, self._waits_s):
             async with self._pool.connection() as connection:
                 if not await config_store.delete(connection, key):
                     raise RpcError(404, Code.INVALID_SENSOR_TYPE, "this sensor is not configured", "sensor_type")
@@ -92,12 +101,14 @@ class ConfigApi:
         return DeviceConfig(config_id="", sensors=[_to_item(config) for config in configs])
 
     async def rebuild(self) -> int:
-        """Make the bucket say what the table says; the number of keys that had to change."""
-        async with self._changing, self._pool.connection() as connection:
+        """Make the bucket say what the table says; the number of keys that had to change. TimeoutError: changes before
+        this take too long."""
+        async with held(self._changing, _REBUILT_WITHIN_S), self._pool.connection() as connection:
             return await self._bucket.rebuild(_by_key(await config_store.every(connection)))
 
     async def mend(self) -> None:
-        """Rebuild the bucket where it was deleted and declared again. Raises nats errors while it is missing."""
+        """Rebuild the bucket where it was deleted and declared again. Raises nats errors while it is missing, and
+        TimeoutError as `rebuild`."""
         if await self._bucket.is_another():
             await self.rebuild()
 

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.bus.turns import turn_of
 from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.api.messages import (
@@ -39,6 +39,7 @@ AnswerT = TypeVar("AnswerT")
 _READY_WITHIN_S = 5.0
 _DEVICES = "kaiser/"
 _AT_ONCE = 100
+_LARGE = "many large messages are being read"
 
 Priority = Annotated[int, Query(ge=1, le=6, description="level: modules, AGVs, orders, system, extended, all")]
 Filter = Annotated[
@@ -71,7 +72,7 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
         """The topics of the environment in force, by name, each with its last message. retained: only those whose last
         message came from the broker's store."""
         index, selection = await _index(hub), _selection(priority, filters, interfaces)
-        async with turn_of(counting, "many lists of topics are being counted"):
+        async with turn_of(counting, "many lists of topics are being counted", _READY_WITHIN_S):
             counts = await _of_nats(hub.buffers.counts(index.environment.env))
         index.count(counts.held, counts.last_seq)
         now = now_ms()
@@ -135,7 +136,7 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
     async def read_message(seq: SeqPath, _: Caller = viewer) -> MessageDetails:
         """A message with its whole payload: as text, indented if it is JSON; as base64 if it is not text."""
         found = await _message(hub, seq)
-        async with turn_of(reading):
+        async with turn_of(reading, _LARGE, _READY_WITHIN_S):
             return await asyncio.to_thread(details_of, found)
 
     @routes.get("/{seq}/diff")
@@ -143,26 +144,10 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
         """The differences between a message and the one before on its topic; lists of objects by their id."""
         index, found = await _index(hub), await _message(hub, seq)
         before = await _of_nats(hub.buffers.before(index.environment.env, found))
-        async with turn_of(reading):
+        async with turn_of(reading, _LARGE, _READY_WITHIN_S):
             return await asyncio.to_thread(diff_of, found, before)
 
     return routes
-
-
-@asynccontextmanager
-async def turn_of(
-    lock: asyncio.Lock, why: str = "many large messages are being read", within_s: float = _READY_WITHIN_S
-) -> AsyncIterator[None]:
-    """The lock, held until the end. RpcError 503 that says why: others have held it for `within_s` seconds."""
-    try:
-        async with asyncio.timeout(within_s):
-            await lock.acquire()
-    except TimeoutError as error:
-        raise RpcError(503, Code.DEPENDENCY_MISSING, f"{why}: try again in a moment") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 async def _index(hub: TopicsHub) -> TopicIndex:
