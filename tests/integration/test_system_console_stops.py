@@ -1,5 +1,6 @@
 """Clearing all stops that were not confirmed in the console, with emulated devices whose pumps run again afterwards."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,11 +12,12 @@ from firmware_a import FirmwareA
 from firmware_b import FirmwareB
 from firmware_device import Actuator, Flash
 from harness import Stack, wait_until
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 PUMP = 25
 STOPS = "/api/v1/actuators/emergencies"
 STOP, CLEAR = "/api/v1/actuators/emergency_stop", "/api/v1/actuators/clear_emergency"
+ALL_UNCONFIRMED = "Clear all that were not confirmed…"
 TOO_WIDE = "() => document.documentElement.scrollWidth - innerWidth"
 
 
@@ -71,7 +73,7 @@ def test_all_that_was_not_confirmed_is_cleared_in_the_console_and_no_other_stop(
         wait_until(lambda: all(pump.stopped for pump in pumps.values()), "all are stopped")
         operator.open("devices")
         expect(operator.page.locator(".emergency-bar")).to_contain_text(untried)
-        expect(clear_all(operator, "Clear all that were not confirmed…")).to_have_count(0)
+        expect(clear_all(operator, ALL_UNCONFIRMED)).to_have_count(0)
 
         for device in (first, second):
             device.board.power_cut()
@@ -92,7 +94,7 @@ def test_all_that_was_not_confirmed_is_cleared_in_the_console_and_no_other_stop(
         expect(phone.dialog()).to_have_count(0)
         assert in_force(rest) == {**dict.fromkeys(unconfirmed, True), untried: False}, "nothing was asked for yet"
 
-        clear_all(operator, "Clear all that were not confirmed…").focus()
+        clear_all(operator, ALL_UNCONFIRMED).focus()
         operator.page.keyboard.press("Enter")
         expect(operator.dialog().get_by_role("listitem")).to_have_count(2)
         expect(operator.dialog()).to_contain_text("Commands to 2 devices are allowed again")
@@ -103,10 +105,44 @@ def test_all_that_was_not_confirmed_is_cleared_in_the_console_and_no_other_stop(
         wait_until(lambda: not any(pumps[each].stopped for each in unconfirmed), "both pumps are free")
         assert in_force(rest) == {untried: False}
         assert pumps[untried].stopped
-        expect(clear_all(operator, "Clear all that were not confirmed…")).to_have_count(0)
+        expect(clear_all(operator, ALL_UNCONFIRMED)).to_have_count(0)
         expect(operator.page.locator(".emergency-bar")).to_contain_text(untried)
         for esp_id in unconfirmed:
             on = f"/api/v1/actuators/{esp_id}/{PUMP}/command"
             wait_until(lambda on=on: rest.post(on, json={"command": "ON"}).status_code == 202, "commands are taken")
         wait_until(lambda: all(pumps[each].on for each in unconfirmed), "the pumps run")
         assert not pumps[untried].on
+
+
+def stop(number: int, **more: str) -> dict[str, object]:
+    about = {"emergency_id": f"e{number}", "esp_id": f"ESP_{number}", "reason": "leak", "raised_by": "ada"}
+    return {**about, "gpio": None, "raised_at": number, "number": number, "clearing": None, "not_cleared": None, **more}
+
+
+def test_stops_that_were_not_confirmed_are_cleared_by_keyboard_where_the_bar_shows_others_alone(operator: Person):
+    shown, beyond = stop(1), stop(2, not_cleared="no confirmation")
+    counted = {"next_cursor": None, "total": 2, "unconfirmed": 1}
+
+    def listed(route: Route) -> None:
+        items = [shown] if "limit=100&" in f"{route.request.url}&" else [shown, beyond]
+        route.fulfill(json={"items": items, **counted})
+
+    refusal = {"title": "Gateway Timeout", "status": 504, "code": 5403, "detail": "1 of 1 devices did not confirm"}
+    operator.page.route(re.compile(r"/actuators/emergencies\?"), listed)
+    operator.page.route(f"**{CLEAR}", lambda route: route.fulfill(status=504, json=refusal))
+    operator.open("devices")
+    expect(operator.page.locator(".emergency-bar")).to_contain_text("and 1 other stop")
+    expect(operator.page.locator(".emergency-bar")).not_to_contain_text("ESP_2")
+    button = clear_all(operator, ALL_UNCONFIRMED)
+    button.focus()
+    operator.page.keyboard.press("Enter")
+    expect(operator.dialog().get_by_role("listitem")).to_have_text(["device ESP_2"])
+    operator.page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+
+    operator.page.keyboard.press("Enter")
+    submit = operator.dialog().get_by_role("button", name="Clear the stop", exact=True)
+    submit.focus()
+    operator.page.keyboard.press("Enter")
+    expect(operator.dialog().get_by_role("alert")).to_contain_text("1 of 1 devices did not confirm")
+    expect(submit).to_be_focused()

@@ -1472,6 +1472,8 @@ async def test_one_request_clears_the_stops_of_all_devices_that_did_not_confirm(
         life.wait(seconds)
         await life.look()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_C", reason="smoke"), ADA)
+    listed = await life.emergency.list_stops(EmergenciesQuery(limit=1), ADA)
+    assert (len(listed.items), listed.total, listed.unconfirmed) == (1, 3, 2)
     stops = {stop.esp_id: stop for stop in (await life.emergency.list_stops(EmergenciesQuery(), ADA)).items}
     assert [stops[each].not_cleared is None for each in ("ESP_A", "ESP_B", "ESP_C")] == [False, False, True]
 
@@ -1479,7 +1481,7 @@ async def test_one_request_clears_the_stops_of_all_devices_that_did_not_confirm(
     assert await refusal(life.emergency.clear(not_seen, ADA)) == (409, 5414)
     assert not await life.is_clearing()
     seen = ClearEmergency(all=True, unconfirmed=True, ids=[stops["ESP_A"].emergency_id])
-    await life.emergency.clear(seen, ADA)
+    assert (await life.emergency.clear(seen, ADA)).unconfirmed == 1
     assert {key for key, stop in life.stops.items() if stop.clearing} == {"ESP_A"}, "no other than what was seen"
     await life.emergency.clear(unconfirmed, ADA)
     assert {key for key, stop in life.stops.items() if stop.clearing} == {"ESP_A", "ESP_B"}

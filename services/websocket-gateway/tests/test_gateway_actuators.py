@@ -32,7 +32,7 @@ COMMAND = {
     "queued_at": 1,
 }
 ACTUATOR = {"esp_id": "ESP_A", "gpio": 25}
-NO_STOPS = {"items": [], "next_cursor": None, "total": 0, "cancelled": 0}
+NO_STOPS = {"items": [], "next_cursor": None, "total": 0, "unconfirmed": 0, "cancelled": 0}
 
 
 @asynccontextmanager

@@ -92,3 +92,9 @@ def test_every_vendored_library_brings_its_licence():
     folders = [path for path in (console_files.FOLDER / "vendor").iterdir() if path.is_dir()]
     assert [name_of(folder) for folder in folders if not (folder / "LICENSE").is_file()] == []
     assert len(folders) == 4
+
+
+def test_a_button_keeps_the_focus_while_it_is_busy():
+    """A disabled one loses it: ui/button.js and the button of a form do nothing in place of that."""
+    off = [name_of(path) for path in MODULES if re.search(r"\sdisabled=\$\{[^}]*isBusy", path.read_text())]
+    assert off == []

@@ -16,6 +16,13 @@ const api = { get: async (path, query) => {
 const { unconfirmed } = openEmergencies({ api, feed: { on: () => null } });
 console.log(JSON.stringify([(await unconfirmed()).map((stop) => stop.emergency_id), asked]));
 """
+RELOADED = """
+import { openEmergencies } from "./core/emergencies.js";
+const api = { get: async () => given.page };
+const { current, total, notConfirmed, reload } = openEmergencies({ api, feed: { on: () => null } });
+await reload();
+console.log(JSON.stringify([current.get().length, total.get(), notConfirmed.get()]));
+"""
 PATH = "/api/v1/actuators/emergencies"
 
 
@@ -50,3 +57,18 @@ def test_as_many_are_taken_as_a_request_may_name(answered: Callable[..., Any]):
     }
     ids, _ = answered(UNCONFIRMED, pages=pages)
     assert ids == [each["emergency_id"] for each in items[:1000]]
+
+
+@pytest.mark.parametrize(
+    ("items", "counted", "known"),
+    [
+        ([stop(1, None)], {"total": 300, "unconfirmed": 200}, [1, 300, 200]),
+        ([stop(1), stop(2, None)], {"total": 2, "unconfirmed": 1}, [2, 2, 1]),
+        ([stop(1), stop(2, clearing={"by": "ada", "asked_at": 1})], {"total": 2}, [2, 2, 1]),
+    ],
+    ids=["beyond those that are shown", "among those that are shown", "an actuator service that does not count"],
+)
+def test_stops_that_were_not_confirmed_are_known_beyond_those_that_are_shown(
+    answered: Callable[..., Any], items: list[dict[str, Any]], counted: dict[str, int], known: list[int]
+):
+    assert answered(RELOADED, page={"items": items, **counted}) == known

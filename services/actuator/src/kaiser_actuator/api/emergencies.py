@@ -30,6 +30,7 @@ from kaiser_actuator.domain.emergency_core import (
     begin_clear,
     begin_clear_of_unconfirmed,
     holds,
+    is_unconfirmed,
 )
 from kaiser_actuator.domain.stop_pages import answered, page
 from kaiser_actuator.jobs.clears import Clears
@@ -253,11 +254,21 @@ class EmergencyApi:
         except ValueError as error:
             detail = "The cursor is invalid: use next_cursor of the previous page."
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, detail, "cursor") from error
-        return Emergencies(items=items, next_cursor=next_cursor, total=len(in_force))
+        return Emergencies(
+            items=items,
+            next_cursor=next_cursor,
+            total=len(in_force),
+            unconfirmed=sum(map(is_unconfirmed, in_force)),
+        )
 
     def _answer(self, esp_id: str | None, cancelled: int = 0) -> Emergencies:
         in_force = list(self._stops.values())
-        return Emergencies(items=answered(in_force, esp_id), total=len(in_force), cancelled=cancelled)
+        return Emergencies(
+            items=answered(in_force, esp_id),
+            total=len(in_force),
+            unconfirmed=sum(map(is_unconfirmed, in_force)),
+            cancelled=cancelled,
+        )
 
 
 def _newer(since: Emergency | None) -> RpcError:

@@ -157,15 +157,18 @@ def begin_clear_of_unconfirmed(
     everything = board.get(EVERYTHING)
     if everything is not None:
         raise Covered(everything.stop)
-    unconfirmed = {
-        key: held.stop for key, held in board.items() if held.stop.not_cleared is not None and held.clearing is None
-    }
+    unconfirmed = {key: held.stop for key, held in board.items() if is_unconfirmed(held.stop)}
     if not unconfirmed:
         raise NotInForce
     chosen = sorted(key for key, stop in unconfirmed.items() if seen is None or stop.emergency_id in seen)
     if not chosen:
         raise Conflict(next(iter(unconfirmed.values())))
     return [begin_clear(board, key, seen, clearing, can_confirm=can_confirm(key), asked_ms=asked_ms) for key in chosen]
+
+
+def is_unconfirmed(stop: Emergency) -> bool:
+    """Whether a device did not confirm the last clear of this stop, and no other clear is under way."""
+    return stop.not_cleared is not None and stop.clearing is None
 
 
 def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int], now_ms: int, heard_ms: int) -> Due:

@@ -13,17 +13,20 @@ const PATH = "/api/v1/actuators/emergencies";
 const ABOUT_STOPS = new Set(["actuator_alert", "system_event"]);
 
 /** Whether a device did not confirm the last clear of this stop, and no other is under way. */
-export const isUnconfirmed = ({ clearing, not_cleared: notCleared }) => Boolean(notCleared) && !clearing;
+const isUnconfirmed = ({ clearing, not_cleared: notCleared }) => Boolean(notCleared) && !clearing;
 
-/** `current` holds the stops, 100 at most, and `total` how many there are; the last known ones stay while the gateway does
- * not answer. `unconfirmed` asks for all stops whose clear was not confirmed, 1,000 at most. */
+/** `current` holds the stops, 100 at most, `total` how many there are, and `notConfirmed` how many of those have a clear that
+ * was not confirmed; the last known ones stay while the gateway does not answer. `unconfirmed` asks for all stops whose
+ * clear was not confirmed, 1,000 at most. */
 export function openEmergencies({ api, feed }) {
   const current = store([]);
   const total = store(0);
+  const notConfirmed = store(0);
 
-  const ask = inOrder(() => api.get(PATH, { limit: MOST }), ({ items, total: number }) => {
+  const ask = inOrder(() => api.get(PATH, { limit: MOST }), ({ items, total: number, unconfirmed: many }) => {
     if (keyOf(items) !== keyOf(current.get())) current.set(items);
     total.set(number);
+    notConfirmed.set(Math.max(many ?? 0, items.filter(isUnconfirmed).length)); // an older actuator service does not count
   });
 
   async function reload() {
@@ -41,7 +44,7 @@ export function openEmergencies({ api, feed }) {
 
   const reloadSoon = spaced(reload, AT_MOST_EVERY_MS);
   feed.on((batch) => batch.some(({ type }) => ABOUT_STOPS.has(type)) && reloadSoon());
-  return { current, total, reload, unconfirmed };
+  return { current, total, notConfirmed, reload, unconfirmed };
 }
 
 const keyOf = (emergencies) => emergencies.map((each) => [each.emergency_id, each.clearing?.asked_at, each.not_cleared].join()).join(";");

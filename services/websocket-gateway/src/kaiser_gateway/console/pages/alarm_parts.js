@@ -3,6 +3,7 @@
 import { path } from "../core/api.js";
 import { orNone } from "../core/format.js";
 import { alarmText, kindText, sourceText } from "../core/sentences.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { DurationField } from "../ui/duration.js";
 import { Form, NumberField, SelectField, TextField } from "../ui/form.js";
@@ -119,5 +120,5 @@ function LimitsForm({ url, found, unit, onClose }) {
       ${by && html`<p class="quiet">${tx("alarm_parts.set_by", { by, at: when(at) })}</p>`}
     <//>
     ${by && html`
-      <button type="button" class="danger-outline" disabled=${removing.isBusy} onClick=${() => remove()}>${t("alarm_parts.remove_the_limits")}</button>`}`;
+      <${Button} class="danger-outline" isBusy=${removing.isBusy} onClick=${() => remove()}>${t("alarm_parts.remove_the_limits")}<//>`}`;
 }

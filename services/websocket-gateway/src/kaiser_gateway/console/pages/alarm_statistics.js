@@ -5,6 +5,7 @@ import { kindText, sourceText } from "../core/sentences.js";
 import { NONE, duration } from "../core/format.js";
 import { nameOfZone } from "../core/names.js";
 import { edges } from "../core/series.js";
+import { Button } from "../ui/button.js";
 import { download } from "../ui/download.js";
 import { useFilters } from "../ui/filters.js";
 import { html, useApp } from "../ui/html.js";
@@ -38,7 +39,7 @@ export function AlarmStatistics({ parts }) {
   return html`
     <${Head} title=${t("common.alarm_statistics")}>
       <a href=${link("alarms")}>${t("common.alarms")}</a>
-      <button type="button" disabled=${!items.length || saving.isBusy} onClick=${save}>CSV</button>
+      <${Button} disabled=${!items.length} isBusy=${saving.isBusy} onClick=${save}>CSV<//>
     <//>
     <div class="buttons" role="group" aria-label=${t("alarm_statistics.grouped")}>
       ${BY.map((each) => html`

@@ -6,6 +6,7 @@ import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
 import { zoneOfDevice } from "../core/names.js";
 import { alarmText, kindText, sourceText } from "../core/sentences.js";
+import { Button } from "../ui/button.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useDialog, useEvents, useNow, usePages } from "../ui/hooks.js";
 import { GroupSwitch, ZoneFilter, isGrouped, useFilters } from "../ui/filters.js";
@@ -112,8 +113,8 @@ function Acknowledge({ alarm, directory, onDone }) {
   });
   if (alarm.state !== "raised" && alarm.state !== "cleared") return null;
   return html`
-    <button type="button" class="primary" disabled=${isBusy} aria-label=${t("alarms.acknowledge_2", { message: alarmText(alarm, directory) })}
-      onClick=${() => run()}>${t("alarms.acknowledge")}</button>
+    <${Button} class="primary" isBusy=${isBusy} aria-label=${t("alarms.acknowledge_2", { message: alarmText(alarm, directory) })}
+      onClick=${() => run()}>${t("alarms.acknowledge")}<//>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }
 
@@ -128,6 +129,6 @@ function Shelve({ alarm, directory, now, shelve, onDone }) {
     return html`<button type="button" aria-label=${t("alarms.shelve_2", { message: alarmText(alarm, directory) })} onClick=${() => shelve(alarm)}>${t("alarms.shelve")}</button>`;
   }
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${t("alarms.unshelve_2", { message: alarmText(alarm, directory) })} onClick=${() => run()}>${t("alarms.unshelve")}</button>
+    <${Button} isBusy=${isBusy} aria-label=${t("alarms.unshelve_2", { message: alarmText(alarm, directory) })} onClick=${() => run()}>${t("alarms.unshelve")}<//>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

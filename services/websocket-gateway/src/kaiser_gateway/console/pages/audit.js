@@ -2,6 +2,7 @@
 
 import { actionOf, codeIn, differences, inShort, queryOf, textOf, TIMES } from "../core/audit.js";
 import { orNone } from "../core/format.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { download } from "../ui/download.js";
 import { Form, SelectField, TextField } from "../ui/form.js";
@@ -29,7 +30,7 @@ export function Audit() {
   const entries = loaded.data?.items ?? [];
   return html`
     <${Head} title=${t("common.audit")}>
-      <button type="button" disabled=${!entries.length || saveState.isBusy} onClick=${save}>CSV</button>
+      <${Button} disabled=${!entries.length} isBusy=${saveState.isBusy} onClick=${save}>CSV<//>
       <button type="button" onClick=${loaded.reload}>${t("common.look_again")}</button>
     <//>
     <${Form} onSubmit=${(fields) => setWanted(queryOf(fields, Date.now()))} submit=${t("common.show_3")}

@@ -3,6 +3,7 @@
 import { orNone } from "../core/format.js";
 import { JOURNAL, OPEN_COMMANDS, withCommands } from "../core/factory.js";
 import { randomId } from "../core/ids.js";
+import { Button } from "../ui/button.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given, jsonOf } from "../ui/form.js";
 import { html, useApp, useRef, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useStore } from "../ui/hooks.js";
@@ -217,8 +218,8 @@ function Plan({ plan, danger, onSent }) {
       </ul>
       <${ProblemNotice} problem=${problem} />
       <div class="buttons">
-        <button type="button" class=${danger ? "danger" : "primary"} disabled=${isBusy || isSent || Boolean(refused)}
-          onClick=${() => send()}>${isSent ? t("factory_steering.sent") : t("common.send_3")}</button>
+        <${Button} class=${danger ? "danger" : "primary"} disabled=${Boolean(refused)} isBusy=${isBusy || isSent}
+          onClick=${() => send()}>${isSent ? t("factory_steering.sent") : t("common.send_3")}<//>
       </div>
     </section>`;
 }

@@ -4,6 +4,7 @@ import { path } from "../core/api.js";
 import { orNone, pretty } from "../core/format.js";
 import { canRegister } from "../core/rejections.js";
 import { adviceFor } from "../core/advice.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { Field, Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -46,7 +47,7 @@ export function FixDialog({ message, onDone, onClose }) {
             <textarea name="payload" rows="10" maxlength="16384" spellcheck=${false} value=${draft.payload} onInput=${change("payload")}></textarea>
           <//>
           ${message.encoding !== "text" && html`<p class="quiet">${t("fix_dialog.its_bytes_are_no_text")}</p>`}
-          <p><button type="button" disabled=${checking.isBusy} onClick=${() => check()}>${t("fix_dialog.check_it")}</button>
+          <p><${Button} isBusy=${checking.isBusy} onClick=${() => check()}>${t("fix_dialog.check_it")}<//>
             ${" "}<${VerdictText} verdict=${verdict?.of === draft ? verdict : null} /></p>
           <${ProblemNotice} problem=${checking.problem} />` : html`
           <pre tabindex="0" aria-label=${t("common.the_payload")}>${message.encoding === "text" ? pretty(message.payload) : message.payload}</pre>`}
@@ -73,7 +74,7 @@ export function RegisterButton({ code, espId, onDone }) {
   });
   if (!canRegister({ code, espId })) return null;
   return html`
-    <button type="button" disabled=${isBusy} onClick=${() => register()}>${t("fix_dialog.register", { device: espId })}</button>
+    <${Button} isBusy=${isBusy} onClick=${() => register()}>${t("fix_dialog.register", { device: espId })}<//>
     <${ProblemNotice} problem=${problem} />`;
 }
 

@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { recordingOf } from "../core/message_list.js";
+import { Button } from "../ui/button.js";
 import { download } from "../ui/download.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
@@ -20,6 +21,6 @@ export function ExportButton({ items, env }) {
     download(file, `messages-${env}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.log`);
   });
   return html`
-    <button type="button" disabled=${items.length === 0 || state.isBusy} onClick=${save}>${t("common.export")}</button>
+    <${Button} disabled=${items.length === 0} isBusy=${state.isBusy} onClick=${save}>${t("common.export")}<//>
     <${ProblemNotice} problem=${state.problem} />`;
 }

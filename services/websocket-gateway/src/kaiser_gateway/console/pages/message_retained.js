@@ -1,5 +1,6 @@
 /** What the broker retains: commands first, as they fire again whenever their receiver connects. */
 
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
@@ -32,8 +33,8 @@ export function RetainedDialog({ onClose }) {
           name: t("common.do"),
           class: "actions",
           cell: (item) => session.may("operator") && html`
-            <button type="button" class=${item.command ? "danger" : ""} disabled=${state.isBusy}
-              aria-label=${t("common.remove_3", { topic: item.topic })} onClick=${() => remove(item.topic)}>${t("common.remove")}</button>`,
+            <${Button} class=${item.command ? "danger" : ""} isBusy=${state.isBusy}
+              aria-label=${t("common.remove_3", { topic: item.topic })} onClick=${() => remove(item.topic)}>${t("common.remove")}<//>`,
         },
       ]} />
     <//>`;

@@ -1,6 +1,7 @@
 /** Edit a message, see what ingest and the checks would say, send it, and follow it to its end. */
 
 import { randomId } from "../core/ids.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Field, SelectField, given } from "../ui/form.js";
 import { html, useApp, useRef, useState } from "../ui/html.js";
@@ -77,9 +78,9 @@ export function SendDialog({ draft, env, epoch, onClose }) {
         ${now.preview && html`<${Preview} preview=${now.preview} />`}
         ${now.sent && html`<${JournalEntry} key=${now.sent.command_id} sent=${now.sent} />`}
         <div class="buttons">
-          <button type="button" class=${mayGo ? "" : "primary"} disabled=${looking.isBusy || !message.topic}
-            onClick=${look}>${t("common.preview")}</button>
-          <button type="button" class="danger" disabled=${!mayGo || sending.isBusy} onClick=${send}>${t("common.send_3")}</button>
+          <${Button} class=${mayGo ? "" : "primary"} disabled=${!message.topic} isBusy=${looking.isBusy}
+            onClick=${look}>${t("common.preview")}<//>
+          <${Button} class="danger" disabled=${!mayGo} isBusy=${sending.isBusy} onClick=${send}>${t("common.send_3")}<//>
         </div>
         <p class="quiet">${t("message_send.it_goes_out_once_never")}</p>
       </div>

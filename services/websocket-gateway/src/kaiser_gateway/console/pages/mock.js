@@ -3,6 +3,7 @@
 import { path } from "../core/api.js";
 import { actuatorState, ago, duration, number, orNone, pretty } from "../core/format.js";
 import { timeOfDay } from "../core/times.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, given } from "../ui/form.js";
 import { html, useApp } from "../ui/html.js";
@@ -81,8 +82,8 @@ function Controls({ mock, url, onDone }) {
     <//>
     <${Form} onSubmit=${() => act("heartbeat")} submit=${t("mock.send_a_heartbeat_now")} state=${acting} />
     <div class="buttons">
-      <button type="button" disabled=${acting.isBusy} onClick=${() => act("emergency", { action: isStopped ? "clear" : "stop_all" })}>
-        ${isStopped ? t("mock.release_its_red_button") : t("mock.press_its_red_button")}</button>
+      <${Button} isBusy=${acting.isBusy} onClick=${() => act("emergency", { action: isStopped ? "clear" : "stop_all" })}>
+        ${isStopped ? t("mock.release_its_red_button") : t("mock.press_its_red_button")}<//>
       <button type="button" class="danger-outline" onClick=${() => begin()}>${t("common.remove_4")}</button>
     </div>
     ${isRemoving && html`
@@ -119,7 +120,7 @@ function Sensors({ mock, url, onDone }) {
       cell: (sensor) => html`
         ${sensor.override !== null && html`<${Badge} kind="warn">${number(sensor.override)}<//>`}
         <button type="button" onClick=${() => override(sensor)}>${t("mock.override_2")}</button>
-        ${sensor.override !== null && html`<button type="button" disabled=${releasing.isBusy} onClick=${() => release(sensor)}>${t("mock.release")}</button>`}`,
+        ${sensor.override !== null && html`<${Button} isBusy=${releasing.isBusy} onClick=${() => release(sensor)}>${t("mock.release")}<//>`}`,
     },
   ];
   return html`

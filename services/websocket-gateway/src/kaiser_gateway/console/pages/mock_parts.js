@@ -1,6 +1,7 @@
 /** What the list of mocks and a mock's page share: its state, and its switch. */
 
 import { path } from "../core/api.js";
+import { Button } from "../ui/button.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { Badge } from "../ui/parts.js";
@@ -23,7 +24,7 @@ export function StartStop({ mock, onDone }) {
     onDone();
   });
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${verb === "start" ? t("mock_parts.start_2", { device }) : t("mock_parts.stop_2", { device })} onClick=${() => run()}>
-      ${verb === "start" ? t("mock_parts.start") : t("mock_parts.stop")}</button>
+    <${Button} isBusy=${isBusy} aria-label=${verb === "start" ? t("mock_parts.start_2", { device }) : t("mock_parts.stop_2", { device })} onClick=${() => run()}>
+      ${verb === "start" ? t("mock_parts.start") : t("mock_parts.stop")}<//>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

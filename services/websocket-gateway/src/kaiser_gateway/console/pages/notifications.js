@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { ago } from "../core/format.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -100,7 +101,7 @@ function TestButton({ channel, onDone }) {
     onDone();
   });
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${t("notifications.test_2", { name: channel.name })} onClick=${() => test()}>${t("notifications.test")}</button>
+    <${Button} isBusy=${isBusy} aria-label=${t("notifications.test_2", { name: channel.name })} onClick=${() => test()}>${t("notifications.test")}<//>
     <span class="block" role="status">
       ${isBusy && html`<span class="quiet">${t("notifications.sending")}</span>`}
       ${result && !isBusy && html`

@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { ago, bytes, duration, number } from "../core/format.js";
+import { Button } from "../ui/button.js";
 import { download } from "../ui/download.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useDialog, useEvents, useEvery, useLoaded, useNow, usePages } from "../ui/hooks.js";
@@ -86,7 +87,7 @@ function Actions({ recording, may, open, reload }) {
   const { name, state } = recording;
   return html`
     ${may && state === "recording" && html`
-      <button type="button" disabled=${isBusy} aria-label=${t("recordings.stop_2", { name })} onClick=${() => stop()}>${t("recordings.stop")}</button>`}
+      <${Button} isBusy=${isBusy} aria-label=${t("recordings.stop_2", { name })} onClick=${() => stop()}>${t("recordings.stop")}<//>`}
     ${may && state === "ready" && html`
       <button type="button" class="primary" aria-label=${t("common.replay", { name })} onClick=${() => open({ what: "replay", recording })}>${t("recordings.replay")}</button>`}
     ${state === "ready" && html`<${Export} recording=${recording} />`}
@@ -103,6 +104,6 @@ function Export({ recording }) {
     download(blob, `${recording.name}.jsonl`);
   });
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${t("recordings.export", { name: recording.name })} onClick=${() => run()}>${t("common.export")}</button>
+    <${Button} isBusy=${isBusy} aria-label=${t("recordings.export", { name: recording.name })} onClick=${() => run()}>${t("common.export")}<//>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

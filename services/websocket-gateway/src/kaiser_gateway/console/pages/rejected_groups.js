@@ -3,6 +3,7 @@
 import { ago } from "../core/format.js";
 import { added, canRegister, causeOf, replayed, senderOf, stepAfter } from "../core/rejections.js";
 import { adviceFor } from "../core/advice.js";
+import { Button } from "../ui/button.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useNow } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
@@ -65,9 +66,9 @@ function CauseActions({ cause, onShow, onDone }) {
   return html`
     <button type="button" onClick=${() => onShow({ code, esp_id: espId })}>${t("common.show_3")}</button>
     ${canRegister({ code, espId }) && html`
-      <button type="button" disabled=${isBusy} onClick=${() => register()}>${tx("rejected_groups.register_and_replay", { device: espId })}</button>`}
-    <button type="button" disabled=${isBusy} aria-label=${t("rejected_groups.replay_all_of", { count, sender: senderOf(cause) })} onClick=${() => replay()}>
-      ${done === null ? t("rejected_groups.replay_all", { count }) : leftText(done)}</button>
+      <${Button} isBusy=${isBusy} onClick=${() => register()}>${tx("rejected_groups.register_and_replay", { device: espId })}<//>`}
+    <${Button} isBusy=${isBusy} aria-label=${t("rejected_groups.replay_all_of", { count, sender: senderOf(cause) })} onClick=${() => replay()}>
+      ${done === null ? t("rejected_groups.replay_all", { count }) : leftText(done)}<//>
     <${ProblemNotice} problem=${replaying.problem ?? registering.problem} />`;
 }
 

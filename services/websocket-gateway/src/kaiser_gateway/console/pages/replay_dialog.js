@@ -1,6 +1,7 @@
 /** Begins a replay of a recording, and switches the environment to one for it. */
 
 import { duration } from "../core/format.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Field, Form, SelectField, TextField, given, jsonOf } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -39,7 +40,7 @@ function Switch({ environment, reload }) {
     <p>${t("replay_dialog.replays_run_in_an_environment")} <strong>${environment.env}</strong> ${tx("replay_dialog.while_it_is_left_nothing", { kind: word(environment.kind, "environment") })}</p>
     <${ProblemNotice} problem=${problem} />
     ${has && session.may("admin")
-      ? html`<button type="button" class="primary" disabled=${isBusy} onClick=${() => run()}>${t("replay_dialog.switch_to_replay")}</button>`
+      ? html`<${Button} class="primary" isBusy=${isBusy} onClick=${() => run()}>${t("replay_dialog.switch_to_replay")}<//>`
       : html`<p>${has ? t("replay_dialog.an_administrator_switches_it") : t("replay_dialog.there_is_no_broker_profile")}</p>`}`;
 }
 

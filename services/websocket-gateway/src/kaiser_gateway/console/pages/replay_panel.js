@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { duration, number } from "../core/format.js";
+import { Button } from "../ui/button.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery } from "../ui/hooks.js";
 import { Badge, Facts, Panel, ProblemNotice, Reason } from "../ui/parts.js";
@@ -68,11 +69,11 @@ function Controls({ replay, control, isBusy }) {
   }
   return html`
     <div class="buttons replay-controls" role="group" aria-label=${t("replay_panel.control_the_replay")}>
-      <button type="button" class="primary" disabled=${isBusy || replay.state === "checking"}
-        onClick=${() => control({ do: isPaused ? "resume" : "pause" })}>${isPaused ? t("common.resume") : t("common.pause")}</button>
-      <button type="button" disabled=${isBusy || !isPaused} onClick=${() => control({ do: "step" })}>${t("replay_panel.step")}</button>
-      <button type="button" class="danger-outline" disabled=${isBusy} onClick=${() => control({ do: "stop" })}>${t("replay_panel.stop")}</button>
-      <label>${t("common.speed")} <select value=${replay.speed === null || replay.speed === undefined ? "max" : String(replay.speed)} disabled=${isBusy}
+      <${Button} class="primary" disabled=${replay.state === "checking"} isBusy=${isBusy}
+        onClick=${() => control({ do: isPaused ? "resume" : "pause" })}>${isPaused ? t("common.resume") : t("common.pause")}<//>
+      <${Button} disabled=${!isPaused} isBusy=${isBusy} onClick=${() => control({ do: "step" })}>${t("replay_panel.step")}<//>
+      <${Button} class="danger-outline" isBusy=${isBusy} onClick=${() => control({ do: "stop" })}>${t("replay_panel.stop")}<//>
+      <label>${t("common.speed")} <select value=${replay.speed === null || replay.speed === undefined ? "max" : String(replay.speed)}
         onChange=${({ currentTarget }) => control({ do: "speed", speed: speedOf(currentTarget.value) })}>
         ${SPEEDS.map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`)}
       </select></label>

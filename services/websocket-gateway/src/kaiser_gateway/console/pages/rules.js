@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { actionsText, ruleText, zonesOfRule } from "../core/rule_words.js";
+import { Button } from "../ui/button.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useEvents, usePages } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
@@ -65,6 +66,6 @@ function Switch({ rule, onDone }) {
   if (!session.may("operator")) return null;
   const verb = rule.enabled ? t("rules.turn_off") : t("rules.turn_on");
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${`${verb} ${rule.name}`} onClick=${() => run()}>${verb}</button>
+    <${Button} isBusy=${isBusy} aria-label=${`${verb} ${rule.name}`} onClick=${() => run()}>${verb}<//>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { ago, orNone } from "../core/format.js";
+import { Button } from "../ui/button.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useLoaded, useNow } from "../ui/hooks.js";
 import { Badge, ListState, ProblemNotice } from "../ui/parts.js";
@@ -40,7 +41,7 @@ const columns = (now, end, isBusy) => [
     name: t("session_list.end"),
     class: "actions",
     cell: ({ session, current, address }) => (current ? null : html`
-      <button type="button" disabled=${isBusy} aria-label=${t("session_list.end_the_session_from", { address })} onClick=${() => end(session)}>${t("session_list.end")}</button>`),
+      <${Button} isBusy=${isBusy} aria-label=${t("session_list.end_the_session_from", { address })} onClick=${() => end(session)}>${t("session_list.end")}<//>`),
   },
 ];
 

@@ -1,5 +1,6 @@
 /** Sign-in: by name and password, or at the issuer that is set up. */
 
+import { Button } from "../ui/button.js";
 import { Form, Field, TextField } from "../ui/form.js";
 import { html, useApp, useEffect } from "../ui/html.js";
 import { useAction, useStore } from "../ui/hooks.js";
@@ -32,7 +33,7 @@ function IssuerButton({ name }) {
   const [begin, state] = useAction(() => external.begin());
   return html`
     <div class="buttons issuer">
-      <button type="button" class="primary" disabled=${state.isBusy} onClick=${() => begin()}>${t("sign_in.sign_in_with", { name })}</button>
+      <${Button} class="primary" isBusy=${state.isBusy} onClick=${() => begin()}>${t("sign_in.sign_in_with", { name })}<//>
     </div>
     <${ProblemNotice} problem=${state.problem} />
     <p class="quiet">${t("sign_in.or_with_a_name_of")}</p>`;

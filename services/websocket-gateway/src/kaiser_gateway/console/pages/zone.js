@@ -3,6 +3,7 @@
 import { path } from "../core/api.js";
 import { changesOf } from "../core/changes.js";
 import { deviceChoices } from "../core/names.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -67,7 +68,7 @@ function TakeOut({ device }) {
     toasts.say(t("zone.it_leaves_when"), "info");
   });
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${t("zone.take_out_of", { name: device.name ?? device.esp_id })} onClick=${() => run()}>${t("zone.take_out")}</button>
+    <${Button} isBusy=${isBusy} aria-label=${t("zone.take_out_of", { name: device.name ?? device.esp_id })} onClick=${() => run()}>${t("zone.take_out")}<//>
     <${ProblemNotice} problem=${problem} />`;
 }
 

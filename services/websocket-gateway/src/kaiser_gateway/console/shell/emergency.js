@@ -1,10 +1,10 @@
 /** The emergency stop: always at hand, what is stopped now, and its clearing. */
 
-import { isUnconfirmed } from "../core/emergencies.js";
 import { filterParts } from "../core/list_filters.js";
 import { noteText } from "../core/sentences.js";
 import { dateTime } from "../core/times.js";
 import { actuatorText, deviceName } from "../core/names.js";
+import { Button } from "../ui/button.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, TextField, given } from "../ui/form.js";
 import { html, useApp, useEffect } from "../ui/html.js";
@@ -72,6 +72,7 @@ export function EmergencyBar() {
   const textOf = useTargetText();
   const inForce = useStore(emergencies.current);
   const others = useStore(emergencies.total) - inForce.length;
+  const areUnconfirmed = useStore(emergencies.notConfirmed) > 0; // also stops that are not shown here
   useEvery(ASK_EVERY_MS, emergencies.reload);
   useEffect(() => {
     emergencies.reload();
@@ -81,9 +82,9 @@ export function EmergencyBar() {
   return html`
     <section class="emergency-bar" aria-label=${t("emergency.emergency_stops_in_force")}>
       <ul>
-        ${!isEverything && inForce.some(isUnconfirmed) && session.may("operator") && html`
+        ${!isEverything && areUnconfirmed && session.may("operator") && html`
           <li>
-            <button type="button" disabled=${asked.isBusy} onClick=${() => askForUnconfirmed()}>${t("emergency.clear_unconfirmed")}</button>
+            <${Button} isBusy=${asked.isBusy} onClick=${() => askForUnconfirmed()}>${t("emergency.clear_unconfirmed")}<//>
             <${ProblemNotice} problem=${asked.problem} />
           </li>`}
         ${inForce.map((emergency) => html`

@@ -51,7 +51,7 @@ export const CheckField = ({ label, name, checked = false, ...input }) => html`
     <input type="checkbox" name=${name} defaultChecked=${checked} ...${input} /> <span>${label}</span>
   </label>`;
 
-/** `onSubmit` gets the form's values; the button is off while it is busy. */
+/** `onSubmit` gets the form's values. While it is busy the button does nothing, but keeps the focus. */
 export function Form({ onSubmit, submit, state, danger = false, children }) {
   function submitted(event) {
     event.preventDefault();
@@ -62,7 +62,7 @@ export function Form({ onSubmit, submit, state, danger = false, children }) {
       ${children}
       <${ProblemNotice} problem=${state.problem} />
       <div class="buttons">
-        <button type="submit" class=${danger ? "danger" : "primary"} disabled=${state.isBusy} onClick=${once}>${submit}</button>
+        <button type="submit" class=${danger ? "danger" : "primary"} aria-disabled=${state.isBusy ? "true" : undefined} onClick=${once}>${submit}</button>
       </div>
     </form>`;
 }

@@ -1,6 +1,7 @@
 /** A table that turns into cards where the screen is narrow. */
 
 import { inGroups } from "../core/groups.js";
+import { Button } from "./button.js";
 import { html } from "./html.js";
 import { t } from "../core/texts.js";
 
@@ -31,4 +32,4 @@ export function Table({ label, columns, rows, keyOf, groupOf = null, groupKeyOf 
 }
 
 export const MoreButton = ({ cursor, isBusy, onMore }) =>
-  cursor ? html`<p><button type="button" disabled=${isBusy} onClick=${onMore}>${t("table.load_more")}</button></p>` : null;
+  cursor ? html`<p><${Button} isBusy=${isBusy} onClick=${onMore}>${t("table.load_more")}<//></p>` : null;

@@ -359,7 +359,8 @@ class EmergenciesQuery(BaseModel):
 class Emergencies(BaseModel):
     """Emergency stops in force. The answer to a stop or a clear has 100 at most, those of its target among them.
 
-    total: how many are in force in all. cancelled: how many open commands the request cancelled.
+    total: how many are in force in all. unconfirmed: how many of those have a clear that their device did not confirm,
+    and no other under way. cancelled: how many open commands the request cancelled.
     """
 
     model_config = FROZEN
@@ -367,4 +368,5 @@ class Emergencies(BaseModel):
     items: list[Emergency]
     next_cursor: str | None = None
     total: int = 0
+    unconfirmed: int = 0
     cancelled: int = 0
