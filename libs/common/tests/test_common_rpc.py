@@ -9,11 +9,12 @@ import pytest
 from answering import Method, serve
 from kaiser_common.bus import requests
 from kaiser_common.bus.connection import connect
-from kaiser_common.bus.rpc import Caller, RpcError, call, is_late
+from kaiser_common.bus.rpc import Caller, RpcError, call, is_late, not_understood
 from kaiser_common.contract.rpc import Nothing, Problem
 from kaiser_common.runtime.settings import CommonSettings
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, Field
+from structlog.testing import capture_logs
 
 ADA = Caller(user="ada", role="operator")
 
@@ -307,3 +308,13 @@ async def test_no_other_request_takes_a_step_while_one_with_the_right_of_way_is_
         assert not all(other.done() for other in others)
     assert len(set(seen)) == 1, "each of thirty requests took twenty steps meanwhile"
     assert [other.result().n for other in others] == [3_000] * 30
+
+
+def test_the_log_says_which_service_and_method_sent_an_answer_that_cannot_be_read():
+    """Not as `service`, in whose place each line names the process that writes it."""
+    with capture_logs() as lines:
+        error = not_understood("sensor", "data", ValueError("no page"))
+    assert (error.problem.status, error.problem.code) == (502, 5407)
+    [line] = lines
+    assert (line["asked"], line["method"], line["error"]) == ("sensor", "data", "no page")
+    assert "service" not in line

@@ -92,8 +92,13 @@ async def call(
     try:
         return answer.model_validate_json(body)
     except ValidationError as error:
-        log.error("answer_not_understood", service=service, method=method, error=str(error))
-        raise RpcError(502, FAILED, f"service {service} sent an answer that cannot be read") from error
+        raise not_understood(service, method, error) from error
+
+
+def not_understood(service: str, method: str, error: Exception) -> RpcError:
+    """The error of an answer that cannot be read (502, 5407), as of another version of a service. The log says why."""
+    log.error("answer_not_understood", asked=service, method=method, error=str(error))
+    return RpcError(502, FAILED, f"service {service} sent an answer that cannot be read")
 
 
 async def call_for_json(

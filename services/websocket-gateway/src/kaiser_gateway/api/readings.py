@@ -5,11 +5,10 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
-import structlog
 from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import FAILED, Caller, RpcError, call, call_for_json
+from kaiser_common.bus.rpc import Caller, call, call_for_json, not_understood
 from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import (
@@ -32,8 +31,6 @@ from kaiser_gateway.api.csv_answers import csv_answer
 from kaiser_gateway.api.paths import Cursor, ShortText
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
-
-log = structlog.get_logger()
 
 OfAddress = Annotated[Address | None, Query(description="of one probe: ROM code or I2C address")]
 
@@ -115,7 +112,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
                 cursor=cursor,
             )
             readings = await call_for_json(bus, "sensor", "data", query, caller=caller, timeout_s=20.0)
-            return _json(readings) if response_format == "json" else await _csv(readings, ReadingItem)
+            return _json(readings) if response_format == "json" else await _csv("data", readings, ReadingItem)
         if gpio is None:
             raise RequestValidationError([{"type": "missing", "loc": ("query", "gpio"), "msg": "needed with a bucket"}])
         in_buckets = BucketsQuery(
@@ -128,7 +125,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
             bucket_s=bucket_seconds(bucket),
         )
         found = await call_for_json(bus, "sensor", "buckets", in_buckets, caller=caller, timeout_s=20.0)
-        return _json(found) if response_format == "json" else await _csv(found, TimeBucket)
+        return _json(found) if response_format == "json" else await _csv("buckets", found, TimeBucket)
 
     return routes
 
@@ -146,14 +143,13 @@ def _json(page: bytes) -> Response:
     return Response(page, media_type="application/json")
 
 
-async def _csv(page: bytes, item: type[BaseModel]) -> Response:
-    """The items of a page, as its JSON has them, below the names of their fields. RpcError (502, 5407) for an answer
-    that is no page, as of another version of sensor."""
+async def _csv(method: str, page: bytes, item: type[BaseModel]) -> Response:
+    """The items of a page that a method of sensor answered, as its JSON has them, below the names of their fields.
+    RpcError (502, 5407) for an answer that is no page, as of another version of sensor."""
     try:
         found = _pages.decode(page).items
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        log.error("answer_not_understood", service="sensor", error=str(error))
-        raise RpcError(502, FAILED, "service sensor sent an answer that cannot be read") from error
+        raise not_understood("sensor", method, error) from error
     if not found:
         return Response("", media_type="text/csv")
     names = list(item.model_fields)
