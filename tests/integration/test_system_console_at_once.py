@@ -8,7 +8,7 @@ from browser import Person
 from harness import Stack
 from playwright.sync_api import expect
 
-CHANGED = "It was changed meanwhile."
+CHANGED = "It was changed meanwhile"
 RULE = {
     "name": "At once",
     "conditions": [{"type": "time_window", "start": "06:00", "end": "20:00"}],

@@ -128,7 +128,7 @@ def test_bad_ids_and_transitions_are_refused_with_a_code(stack: Stack, rest: htt
     twice = rest.post("/api/v1/esp/devices", json={"esp_id": esp_id})
     assert (twice.status_code, twice.json()["code"]) == (409, 5208)
     again = rest.post(f"/api/v1/esp/devices/{esp_id}/approve")
-    assert again.status_code == 409
+    assert (again.status_code, again.json()["code"]) == (409, 5414)
     offline = rest.post(f"/api/v1/esp/devices/{esp_id}/command", json={"command": "reboot"})
     assert (offline.status_code, offline.json()["code"]) == (409, 5007)
     unknown = rest.get("/api/v1/esp/devices/ESP_NOBODY")

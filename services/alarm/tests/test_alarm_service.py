@@ -57,7 +57,7 @@ async def test_an_alarm_is_there_next_morning_and_acknowledging_says_who(start, 
     assert (done.state, done.acknowledged_by) == ("closed", "ada")
     with pytest.raises(RpcError) as refused:
         await ask(bus, "acknowledge", AcknowledgeAlarm(alarm_id=alarm.alarm_id), Alarm)
-    assert refused.value.problem.status == 409
+    assert (refused.value.problem.status, refused.value.problem.code) == (409, 5414)
     assert await shown(bus) == []
     assert [one.alarm_id for one in await shown(bus, shown="closed")] == [alarm.alarm_id]
     found = await ask(bus, "read", AlarmKey(alarm_id=alarm.alarm_id), AlarmWithSteps)

@@ -316,7 +316,7 @@ async def test_from_to_filters_and_a_loop(start: Any, world: Any, exit_: Any) ->
         assert exit_.of_epoch(epoch)[-len(wanted) :] == wanted
     with pytest.raises(RpcError) as refused:
         await controlled(world, replay, "resume")
-    assert (refused.value.problem.status, refused.value.problem.code) == (409, 5208)
+    assert (refused.value.problem.status, refused.value.problem.code) == (409, 5414)
 
 
 async def test_the_first_message_is_of_now_and_the_differences_of_times_stay(
@@ -429,7 +429,7 @@ async def test_what_may_not_be_is_refused(start: Any, world: Any, exit_: Any) ->
     replay = await begun(world, recording, paused=True)
     with pytest.raises(RpcError) as refused:
         await begun(world, recording)
-    assert (refused.value.problem.status, refused.value.problem.code) == (409, 5208)
+    assert (refused.value.problem.status, refused.value.problem.code) == (409, 5414)
     with pytest.raises(RpcError) as refused:
         await world.ask("delete", RecordingKey(recording_id=recording))
     assert refused.value.problem.status == 409

@@ -95,7 +95,7 @@ async def test_what_comes_is_recorded_from_the_request_to_the_stop(start: Any, w
     assert (first["timestamp"], first["qos"], first["retain"]) == ("2026-02-13T16:26:40.000123Z", 1, False)
     with pytest.raises(RpcError) as refused:
         await stopped(world, recording)
-    assert refused.value.problem.status == 409
+    assert (refused.value.problem.status, refused.value.problem.code) == (409, 5414)
 
 
 async def test_the_flight_recorder_has_what_is_in_the_buffers(start: Any, world: Any) -> None:

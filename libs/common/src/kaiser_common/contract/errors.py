@@ -136,7 +136,8 @@ ERRORS: tuple[CodeRow, ...] = (
     ),
     CodeRow(
         Code.DUPLICATE_ENTRY,
-        "It exists already or is in that state already; of a reading: another value of the same sensor and time.",
+        "It exists already, or its key was used for something else; of a reading: another value of the same sensor and"
+        " time.",
         (409, 422),
         rejects=True,
     ),
@@ -200,14 +201,14 @@ ERRORS: tuple[CodeRow, ...] = (
     CodeRow(Code.ACTUATOR_INACTIVE, "The actuator is inactive and accepts only OFF.", (409,)),
     CodeRow(
         Code.STATE_CHANGED,
-        "Another request came first, one is still open, or something still uses it (409; 412 if If-Match names another"
-        " version): read the state again, then decide.",
+        "Its state does not allow it, or no longer: another request came first, one is still open, or something still"
+        " uses it (409; 412 if If-Match names another version). Read the state again, then decide.",
         (409, 412),
     ),
     CodeRow(
         Code.NOT_FOUND,
-        "There is no zone, rule, alarm, command, recording, user or the like of that id. Devices, sensors and actuators"
-        " have codes of their own: 5001, 5203 and 5202.",
+        "There is no zone, rule, alarm, command, recording, user or the like of that id. Devices, machines, orders and"
+        " workpieces have 5001, sensors 5203, actuators 5202.",
         (404,),
     ),
 )

@@ -83,7 +83,7 @@ class AlarmApi:
             if done is None:
                 by = f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else ""
                 state = "closed" if alarm.state == "closed" else f"acknowledged{by} already"
-                raise RpcError(409, Code.DUPLICATE_ENTRY, f"alarm {alarm.alarm_id} is {state}", "alarm_id")
+                raise RpcError(409, Code.STATE_CHANGED, f"alarm {alarm.alarm_id} is {state}", "alarm_id")
             return done
 
         return await self._change(request.alarm_id, step)
@@ -93,7 +93,7 @@ class AlarmApi:
 
         def step(alarm: Alarm, now: int) -> life.LifeStep:
             if alarm.state == "closed":
-                raise RpcError(409, Code.DUPLICATE_ENTRY, f"alarm {alarm.alarm_id} is closed", "alarm_id")
+                raise RpcError(409, Code.STATE_CHANGED, f"alarm {alarm.alarm_id} is closed", "alarm_id")
             return life.shelved(alarm, now, caller.user, now + request.for_s * 1000, request.note)
 
         return await self._change(request.alarm_id, step)
@@ -104,7 +104,7 @@ class AlarmApi:
         def step(alarm: Alarm, now: int) -> life.LifeStep:
             done = life.unshelved(alarm, now, caller.user) if alarm.state != "closed" else None
             if done is None:
-                raise RpcError(409, Code.DUPLICATE_ENTRY, f"alarm {alarm.alarm_id} is not shelved", "alarm_id")
+                raise RpcError(409, Code.STATE_CHANGED, f"alarm {alarm.alarm_id} is not shelved", "alarm_id")
             return done
 
         return await self._change(request.alarm_id, step)

@@ -152,7 +152,7 @@ class DeviceRegistryApi:
         async with self._pool.connection() as connection:
             before = _found(await registry.read(connection, esp_id), esp_id)
             if before.state == state:
-                raise RpcError(409, Code.DUPLICATE_ENTRY, f"{esp_id} is {state} already", "esp_id")
+                raise RpcError(409, Code.STATE_CHANGED, f"{esp_id} is {state} already", "esp_id")
             device = _found(await registry.set_state(connection, esp_id, state), esp_id)
             await audit.note(connection, caller, action, esp_id, before=before, after=device)
         await self._bucket.put_or_later(device)

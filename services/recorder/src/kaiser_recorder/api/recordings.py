@@ -122,7 +122,7 @@ class RecordingsApi:
             found = await recordings.read(connection, request.recording_id)
         if (found or _unknown(request.recording_id)).state != "recording":
             text = f"recording {request.recording_id} is not being written"
-            raise RpcError(409, Code.DUPLICATE_ENTRY, text, "recording_id")
+            raise RpcError(409, Code.STATE_CHANGED, text, "recording_id")
         await self._recorders.stop(request.recording_id, await self._last_sequence())
         async with self._pool.connection() as connection:
             return await recordings.read(connection, request.recording_id) or _unknown(request.recording_id)

@@ -43,7 +43,7 @@ class ReplaysApi:
         self._environment = environment
 
     async def start(self, request: StartReplay, caller: Caller) -> FactoryReplay:
-        """Begin a replay. 409 (5405): the environment in force is none of kind replay; 409 (5208): another one is not
+        """Begin a replay. 409 (5405): the environment in force is none of kind replay; 409 (5414): another one is not
         at its end, or the recording is not ready; 404: there is no such recording."""
         environment = self._environment()
         if environment is None:
@@ -63,7 +63,7 @@ class ReplaysApi:
             replay = replace(replay, filters=filters, exclude=exclude)
             if not await replays.add(connection, replay):
                 text = "another replay is not at its end: stop it first"
-                raise RpcError(409, Code.DUPLICATE_ENTRY, text)
+                raise RpcError(409, Code.STATE_CHANGED, text)
         self._replaying.start(replay)
         return replay.shown(self._clock())
 
@@ -88,7 +88,7 @@ class ReplaysApi:
         return (found or _unknown(request.replay_id)).shown(self._clock())
 
     async def control(self, request: ControlledReplay, _: Caller) -> FactoryReplay:
-        """Pause, resume, step, seek, stop, or another speed. 409 (5208): it is at its end."""
+        """Pause, resume, step, seek, stop, or another speed. 409 (5414): it is at its end."""
         player = self._replaying.player_of(request.replay_id)
         if player is not None and player.replay.phase != "ending":
             return await player.control(request.control)
@@ -96,7 +96,7 @@ class ReplaysApi:
             found = await replays.read(connection, request.replay_id)
         if found is None:
             _unknown(request.replay_id)
-        raise RpcError(409, Code.DUPLICATE_ENTRY, f"replay {request.replay_id} is at its end", "replay_id")
+        raise RpcError(409, Code.STATE_CHANGED, f"replay {request.replay_id} is at its end", "replay_id")
 
     async def _new(
         self, connection: Connection, request: StartReplay, environment: FactoryEnvironment, caller: Caller
@@ -107,7 +107,7 @@ class ReplaysApi:
             raise RpcError(404, Code.NOT_FOUND, text, "recording")
         if recording.state != "ready":
             text = f"recording {request.recording} is {recording.state}: it is replayed once it is ready"
-            raise RpcError(409, Code.DUPLICATE_ENTRY, text, "recording")
+            raise RpcError(409, Code.STATE_CHANGED, text, "recording")
         first_us, last_us = await replays.span(connection, request.recording)
         begin = 0
         if request.from_:
