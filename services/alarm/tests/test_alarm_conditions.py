@@ -134,6 +134,7 @@ def test_other_events_have_their_conditions():
     alert = ActuatorAlertEvent(kaiser_id="god", esp_id="ESP_1", gpio=25, alert_type="runtime_protection", ts=5)
     assert [found.key for found in of_alert(alert)] == [Key("actuator_alert", "ESP_1/25/runtime_protection")]
     assert list(of_alert(alert.model_copy(update={"alert_type": "emergency_stop"}))) == []
+    assert list(of_alert(alert.model_copy(update={"replayed": True}))) == [], "it says nothing about now"
     config = ConfigResponseEvent(kaiser_id="god", esp_id="ESP_1", status="timeout", ts=5)
     assert [found.key for found in of_config(config)] == [Key("config_failed", "ESP_1")]
     assert list(of_config(config.model_copy(update={"status": "pending"}))) == []

@@ -184,8 +184,17 @@ def test_the_state_of_an_actuator_is_a_word(state: bool, value: float, text: str
     assert (data["state"], data["timestamp"], data["device_id"]) == (text, 12, "ESP_1")
 
 
-def test_a_replayed_status_is_no_state_of_now():
-    assert told("actuator_status", {"gpio": 25, "state": True, "value": 1.0, "replayed": True}) == []
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("actuator_status", {"state": True, "value": 1.0}),
+        ("actuator_response", {"command": "ON", "success": True}),
+        ("actuator_alert", {"alert_type": "runtime_protection", "severity": "critical"}),
+    ],
+)
+def test_a_replayed_report_is_none_of_now(kind: str, data: dict):
+    assert len(told(kind, {"gpio": 25, **data})) == 1
+    assert told(kind, {"gpio": 25, **data, "replayed": True}) == []
 
 
 def test_a_reading_names_its_device_and_its_address():

@@ -199,6 +199,33 @@ def test_a_sentence_calls_devices_and_sensors_by_their_names(language: str, miss
     assert expected[0] in found["toast"]
 
 
+_LOGGED = """
+await (await import("./core/texts.js")).openTexts({ getItem: () => given.language }, [], {});
+const { summary } = await import("./core/summaries.js");
+console.log(JSON.stringify(given.events.map((event) => summary(event))));
+"""
+REPORTS = {
+    "actuator_status": {"gpio": 25, "actuator_type": "pump", "state": True, "value": 1.0},
+    "actuator_response": {"gpio": 25, "command": "ON", "success": True},
+    "actuator_alert": {"gpio": 25, "alert_type": "runtime_protection", "severity": "critical"},
+}
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+@pytest.mark.parametrize(
+    ("language", "mark"),
+    [("en", " (replayed: an old report)"), ("de", " (nachträglich angenommen: eine alte Meldung)")],
+)
+def test_the_log_marks_a_report_that_was_rejected_at_first_and_is_replayed(
+    kind: str, language: str, mark: str, missing: Callable[..., Any]
+):
+    if node() is None:
+        missing("node", "node is not installed")
+    events = [{"type": kind, "data": {**REPORTS[kind], **more}} for more in ({}, {"replayed": True})]
+    first, again = printed(_LOGGED, language=language, events=events)
+    assert (again, "25" in first) == (first + mark, True)
+
+
 def test_a_system_event_is_a_sentence_of_its_name_and_details(check):
     check("systemEventText", [[event] for event, *_ in EVENTS], EVENTS)
 

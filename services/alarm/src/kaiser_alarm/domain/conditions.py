@@ -176,8 +176,9 @@ def command_failed(esp_id: str, gpio: int, command: str, state: str | None, reas
 
 
 def of_alert(event: ActuatorAlertEvent) -> Iterator[Finding]:
-    """An alert about an actuator: of a device, or of Kaiser itself, which has no topic."""
-    if event.alert_type in _NEVER:
+    """An alert about an actuator: of a device, or of Kaiser itself, which has no topic. A replayed one says nothing
+    about now; its rejection raised an alarm."""
+    if event.alert_type in _NEVER or event.replayed:
         return
     whole, said = event.gpio == WHOLE_DEVICE_GPIO, "reason" if event.topic is None else "note"
     where = event.esp_id if whole else f"gpio {event.gpio} of {event.esp_id}"

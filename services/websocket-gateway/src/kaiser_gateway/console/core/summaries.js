@@ -28,5 +28,9 @@ const SUMMARIES = {
   factory_environment: (data) => t("format.environment_is_in_force", { env: data.env, kind: word(data.kind, "environment") }),
 };
 
-/** An event in one line, with the names of the directory (names.js) where it has them. */
-export const summary = (event, directory = undefined) => SUMMARIES[event.type]?.(event.data, directory) ?? event.type;
+/** An event in one line, with the names of the directory (names.js) where it has them. One that was rejected at first and
+ * replayed is marked, because it says nothing about now. */
+export function summary({ type, data }, directory = undefined) {
+  const line = SUMMARIES[type]?.(data, directory) ?? type;
+  return data?.replayed ? t("format.replayed", { line }) : line;
+}

@@ -64,7 +64,7 @@ def told(frame: str) -> Iterator[str]:
     kind, data = message["type"], message["data"]
     if kind in _UNHEARD or kind.startswith("factory_"):
         return
-    if kind == "actuator_status" and data.get("replayed"):  # it would be taken for the state of now
+    if data.get("replayed"):  # it would be taken for a report of now
         return
     for body in _bodies(kind, data):
         yield json.dumps({"type": kind, "timestamp": message["timestamp"], "data": body}, ensure_ascii=False)

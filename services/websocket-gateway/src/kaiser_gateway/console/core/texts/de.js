@@ -654,6 +654,7 @@ export default {
   "format.order_step_of": "Auftrag {it} {state}, Schritt {steps_done} von {steps_total}",
   "format.raw": "Rohwert {raw}",
   "format.replay_of_recording_of_messages": "Wiedergabe von {recording_id}: {state}, {number} von {total} Nachrichten",
+  "format.replayed": "{line} (nachträglich angenommen: eine alte Meldung)",
   "format.rule": "Regel {rule_name}: {it}",
   "format.store_pieces": { one: "Lager {hbw}: {n} Teil", other: "Lager {hbw}: {n} Teile" },
   "format.then": "dann",

@@ -654,6 +654,7 @@ export default {
   "format.order_step_of": "{it} order {state}, step {steps_done} of {steps_total}",
   "format.raw": "raw {raw}",
   "format.replay_of_recording_of_messages": "replay of recording {recording_id}: {state}, {number} of {total} messages",
+  "format.replayed": "{line} (replayed: an old report)",
   "format.rule": "rule {rule_name}: {it}",
   "format.store_pieces": { one: "store {hbw}: {n} piece", other: "store {hbw}: {n} pieces" },
   "format.then": "then",
