@@ -65,7 +65,7 @@ def test_every_figure_of_the_file_has_its_part():
 def test_results_that_were_written_leave_the_commit_as_it_is_and_code_does_not(tmp_path: Path):
     def git(*words: str) -> None:
         identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
-        subprocess.run(["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True)
+        subprocess.run(["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True, timeout=60)
 
     assert commit_of(tmp_path) == ""
     files = [tmp_path / name for name in ("README.md", "bench/results.json", "docs/performance.md", "bench/code.py")]

@@ -22,5 +22,5 @@ def test_the_address_of_a_registry_is_found(name: str, text: str, found: int, tm
     path = tmp_path / name
     path.write_text(text)
     command = [sys.executable, ROOT / ".ci/registries.py", path]
-    checked = subprocess.run(command, check=False, capture_output=True, text=True)
+    checked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (checked.returncode, len(checked.stderr.splitlines())) == (found, found)

@@ -73,7 +73,7 @@ def test_every_image_is_pushed_with_sbom_provenance_and_revision(clone: Path):
     assert done.returncode == 0, done.stderr
     asked = (clone.parent / "asked").read_text().splitlines()
     revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True, check=True
+        ["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True, check=True, timeout=60
     ).stdout
     assert [re.search(r"--tag (\S+)", line)[1] for line in asked] == [  # type: ignore[index]
         f"registry.example.org/kaiser/{name}:1.2.3" for name in ("migrate", "ingest", "sensor")

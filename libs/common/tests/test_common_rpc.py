@@ -173,9 +173,11 @@ async def test_a_request_that_its_owner_gives_up_when_it_stops_is_answered(bus, 
 
     async with serve(bus, "test", {"work": Method(Number, work)}):
         asking = asyncio.create_task(ask(bus, "test", "work", Number(n=1), Number, timeout_s=250.0))
-        await begun.wait()
+        async with asyncio.timeout(60):
+            await begun.wait()
     with pytest.raises(RpcError) as refused:
-        await asking
+        async with asyncio.timeout(60):
+            await asking
     assert (refused.value.problem.status, refused.value.problem.code) == (504, 5403)
     assert "stopped while it was working on work" in refused.value.problem.detail
 

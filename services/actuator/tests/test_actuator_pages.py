@@ -90,7 +90,8 @@ async def test_a_stop_that_comes_while_a_long_list_is_looked_through_waits_for_o
         api = ActuatorRegistryApi(pool, devices, stops, lambda: NOW)
         stopping = asyncio.create_task(stop())
         page = await api.list_actuators(ActuatorsQuery(state="stopped", limit=1000), ADA)
-        await stopping
+        async with asyncio.timeout(60):
+            await stopping
     assert [(one.esp_id, one.gpio) for one in page.items] == [
         (f"ESP_{at // 40:04}", at % 40) for at in range(500, 1200)
     ]

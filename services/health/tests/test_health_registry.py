@@ -122,7 +122,7 @@ async def test_the_bucket_is_rebuilt_from_the_table_at_start(start, bus):
     await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))
     await ask(bus, "register", RegisterDevice(esp_id="ESP_B"))
     process.kill()
-    process.wait()
+    process.wait(timeout=60)
     kv = await bus.jetstream.key_value("devices")
     await kv.purge("ESP_A")
     await kv.put("ESP_GHOST", b"{}")

@@ -242,7 +242,7 @@ async def test_a_stalled_client_is_closed_with_4008_and_does_not_delay_the_other
 
 
 async def test_many_clients_share_one_event(gateway, events, receive, settled):
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
         ready = asyncio.Barrier(21)
 
         async def one(number: int) -> None:

@@ -100,8 +100,9 @@ async def test_no_event_overtakes_one_whose_turn_comes_once_an_answer_is_sent(so
     await asyncio.sleep(0)  # the sender waits for the answer
     socket.open.set()
     asyncio.get_running_loop().call_soon(one.offer, event(6), 0.0)  # in the turn after the answer's last
-    await answering
-    await asyncio.wait_for(done.wait(), 10)
+    async with asyncio.timeout(60):
+        await answering
+        await done.wait()
     sending.cancel()
     assert written == [b"pong", event(5).frame, event(6).frame]
 
