@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+from kaiser_common.bus.rpc import RpcError
 from kaiser_gateway.domain.tokens import Identity
 from kaiser_gateway.store.standing import Standings
 from kaiser_gateway.store.users import Account
@@ -42,3 +44,17 @@ async def test_an_answer_of_before_does_not_hide_a_user_who_was_just_made():
             await asyncio.sleep(0)
         await until([before, after][number].done, "it has its answer")
     assert standings.ended(Identity("bob", "viewer", 0.0, generation=2)) is None
+
+
+async def test_an_administrator_waits_a_limited_time_for_others_who_read_the_users():
+    table, ada = Table(), Identity("ada", "admin", 0.0, generation=1)
+    standings = Standings(table, NoneEnded(), waits_s=0.0)  # type: ignore[arg-type]
+    reading = asyncio.create_task(standings.read())
+    await until(lambda: bool(table.asked), "the first read has asked")
+    async with asyncio.timeout(60):
+        with pytest.raises(RpcError, match="the users are being read") as refused:
+            await standings.require_fresh(ada)
+        assert (refused.value.problem.status, refused.value.problem.code) == (503, 5402)
+        table.asked[0].set()
+        await reading
+        await standings.require_fresh(ada)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
+from kaiser_common.bus.turns import TURN_WITHIN_S, turn_of
 from kaiser_common.runtime.database import UNAVAILABLE
 
 from kaiser_gateway.domain.tokens import Identity, TokenRefused
@@ -36,13 +37,14 @@ class Standings:
     A token from before generations (or made with our key elsewhere) carries none and is refused once users are known.
     """
 
-    def __init__(self, users: Users, sessions: Sessions) -> None:
+    def __init__(self, users: Users, sessions: Sessions, waits_s: float = TURN_WITHIN_S) -> None:
         self._users = users
         self._sessions = sessions
         self._ended: Collection[str] = ()
         self._known: dict[str, Account] | None = None
         self._at = 0.0
         self._reading = asyncio.Lock()
+        self._waits_s = waits_s
 
     def ended(self, identity: Identity) -> Ended | None:
         """None while the token counts. A user of the OpenID Connect issuer is the issuer's to end, but a session of the
@@ -63,9 +65,11 @@ class Standings:
         return Ended(4001, "the user's password or role has changed: sign in again")
 
     async def require_fresh(self, identity: Identity) -> None:
-        """For administrators' routes: at most 5 s old. Raises TokenRefused, or what a database that is away raises."""
+        """For administrators' routes: at most 5 s old. Raises TokenRefused, what a database that is away raises, or
+        RpcError 503 where others have read for 3 s."""
         if not identity.external and time.monotonic() - self._at > _FRESH_S:
-            await self.read()
+            async with turn_of(self._reading, "the users are being read", self._waits_s):
+                await self._read()
         self.require(identity)
 
     def require(self, identity: Identity) -> None:
@@ -81,9 +85,12 @@ class Standings:
         or a user who was just made is refused.
         """
         async with self._reading:
-            accounts, self._ended = await self._users.all(), await self._sessions.ended()
-            self._known = {account.username: account for account in accounts}
-            self._at = time.monotonic()
+            await self._read()
+
+    async def _read(self) -> None:
+        accounts, self._ended = await self._users.all(), await self._sessions.ended()
+        self._known = {account.username: account for account in accounts}
+        self._at = time.monotonic()
 
     async def follow(self) -> None:
         """Read every 2 s until cancelled."""
