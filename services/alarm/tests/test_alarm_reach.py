@@ -44,6 +44,7 @@ async def test_a_network_that_is_listed_is_reached(receiver):
         "mailto://127.0.0.1:9/?from=a@example.com&to=b@example.com&mode=insecure",
         "mqtt://127.0.0.1:9/topic",
         "xml://169.254.169.254/latest/meta-data",
+        "json://168.63.129.16/machine",
         "form://192.168.0.1/",
     ],
 )
