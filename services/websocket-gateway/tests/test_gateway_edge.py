@@ -59,19 +59,40 @@ async def test_a_body_without_a_valid_token_is_not_read(gateway, chunked, broken
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_over_a_mebibyte_is_413_and_costs_no_memory(gateway, chunked):
-    before = memory_mb(gateway.process.pid)
+    """Chunked, it has no end: the answer comes with the first byte over the limit, and nothing more is sent."""
+    before = memory_mb(gateway.process.pid, "VmHWM")
     if chunked:
-        size = f"{len(BODY):x}\r\n".encode()
         text = head(gateway, "Transfer-Encoding: chunked", token=gateway.token())
-        answer = await raw(gateway, text, [size, BODY, b"\r\n0\r\n\r\n"])
+        answer = await raw(gateway, text, [b"7fffffff\r\n", b" " * (1 << 20), b" "])
     else:
         answer = await raw(gateway, head(gateway, f"Content-Length: {len(BODY)}", token=gateway.token()))
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")  # empty: reset while the client was sending
-    if not chunked:
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 413
-    assert memory_mb(gateway.process.pid) < before + 20
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer.lower()
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 413
+    assert memory_mb(gateway.process.pid, "VmHWM") < before + 20
     async with gateway.http(None) as http:
         assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_chunked_body_without_an_end_is_cut_off_and_costs_no_memory(gateway):
+    before = memory_mb(gateway.process.pid, "VmHWM")
+    text = head(gateway, "Transfer-Encoding: chunked", token=gateway.token())
+    answer = await raw(gateway, text, [b"%x\r\n%b\r\n" % (len(BODY), BODY)] * 20)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")  # empty: reset while the client was sending
+    assert memory_mb(gateway.process.pid, "VmHWM") < before + 20
+
+
+async def test_a_chunked_sign_in_over_16_kib_is_413(gateway):
+    text = head(gateway, "Transfer-Encoding: chunked", path="/api/v1/auth/token")
+    text = text.replace("application/json", "application/x-www-form-urlencoded")
+    answer = await raw(gateway, text, [b"7fffffff\r\n", b"a" * ((16 << 10) + 1)])
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_chunked_body_of_a_mebibyte_is_read(gateway):
+    text = head(gateway, "Transfer-Encoding: chunked", "Connection: close", token=gateway.token())
+    answer = await raw(gateway, text, [b"100000\r\n", b" " * (1 << 20), b"\r\n0\r\n\r\n"])
+    assert answer.startswith(b"HTTP/1.1 422 "), "its body is blank"
 
 
 @pytest.mark.parametrize("method", ["GET", "PROPFIND"])

@@ -22,7 +22,6 @@ from kaiser_gateway.domain.signing_in import ExternalLimits
 from kaiser_gateway.domain.tokens import Signer, TokenRefused
 from kaiser_gateway.domain.topic_tree import TopicTree
 from kaiser_gateway.http import problems
-from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.ws.replay import KeptEvents, gap
 from paho.mqtt.client import topic_matches_sub
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -501,14 +500,6 @@ async def test_others_have_turns_while_a_page_of_ten_thousand_rows_is_written_as
     assert (lines[:2], lines[-1], len(lines)) == (["a,b", "0,'=1"], "9999,'=1", 10_001)
     assert answer.headers["Kaiser-Next-Cursor"] == "9"
     assert turns >= 10_000 / 200
-
-
-def test_the_limits_of_the_public_port_are_in_force_without_any_setting():
-    settings = GatewaySettings()
-    assert (settings.ws_messages, settings.ws_per_user, settings.http_per_address) == (10.0, 20, 500)
-    assert (settings.login_per_minute, settings.login_per_address, settings.login_per_name) == (10, 30, 60)
-    assert (settings.request_per_second, settings.http_header_s, settings.http_body_s) == (50.0, 10.0, 20.0)
-    assert (settings.trusted_proxies, settings.cors_origins) == ([], [])
 
 
 def test_a_factory_behind_one_address_signs_in_at_the_issuer_and_failed_ones_alone_count():
