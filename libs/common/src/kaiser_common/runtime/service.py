@@ -31,6 +31,7 @@ from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.schemas.api.system import ReplicaStatus
 from kaiser_common.runtime.asyncapi import merged
 from kaiser_common.runtime.logs import ErrorMemory, set_up_logging
+from kaiser_common.runtime.readiness import SharedLook
 from kaiser_common.runtime.settings import CommonSettings, SettingsError, in_force, load
 from kaiser_common.runtime.tracing import Tracer, open_tracer
 
@@ -283,12 +284,13 @@ def internal_app(service: Service) -> Starlette:
 
 def internal_routes(service: Service) -> list[Route]:
     """The internal routes, to be mounted in an app of one's own too."""
+    look = SharedLook(service.readiness)
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok", "service": service.name, "version": __version__})
 
     async def readyz(_: Request) -> Response:
-        states = await service.readiness()
+        states = await look.states()
         ready = not service.stopping.is_set() and all(state == "ok" for state in states.values())
         return JSONResponse(
             {"status": "ready" if ready else "not ready", "service": service.name, "checks": states},
