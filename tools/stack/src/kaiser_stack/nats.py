@@ -106,7 +106,8 @@ class Nats:
         if not greeting.startswith(b"INFO ") or not json.loads(greeting[5:]).get("jetstream") or b"PONG" not in answer:
             raise NotReadyError(f"nats-server at port {self.port} has no JetStream yet")
         if self.mqtt_port:
-            mqtt.probe(LOOPBACK, self.mqtt_port)
+            # Signed in, so that NATS makes its streams for MQTT before the migration gives them limits.
+            mqtt.probe(LOOPBACK, self.mqtt_port, self.logins.ingest if self.logins else None)
 
     def _connect(self) -> bytes:
         login = {"user": self.logins.bus.user, "pass": self.logins.bus.password} if self.logins else {}

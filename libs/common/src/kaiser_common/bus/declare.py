@@ -8,7 +8,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from kaiser_common.bus.connection import Bus
-from kaiser_common.contract.subjects import BUCKETS, CONSUMERS, STREAMS, Bucket, DurableConsumer, Stream
+from kaiser_common.contract.subjects import BUCKETS, CONSUMERS, MIB, STREAMS, Bucket, DurableConsumer, Stream
 
 log = structlog.get_logger()
 
@@ -17,6 +17,9 @@ _STARTING = 503
 _MOST_FOLLOWERS = 256
 """Of a bucket: each process that mirrors it has one, and what a killed process had stays for a minute."""
 _UNUSED_S = 300.0
+_RETAINED = "$MQTT_rmsgs"
+"""The stream in which a NATS that is the MQTT broker keeps retained messages; NATS makes it with the first client."""
+MOST_RETAINED_BYTES = 256 * MIB
 
 
 class DeclarationRefused(Exception):
@@ -24,7 +27,8 @@ class DeclarationRefused(Exception):
 
 
 async def apply(bus: Bus, replicas: int = 1) -> list[str]:
-    """Create what is missing and update what differs; the names of what was changed. Never deletes anything.
+    """Create what is missing and update what differs; the names of what was changed. Never deletes anything. If NATS is
+    the MQTT broker too, its retained messages get a limit: NATS sets none, and they share the disk with all streams.
 
     `replicas`: copies of each stream and bucket on a cluster, at least; more than that stay.
     """
@@ -35,6 +39,8 @@ async def apply(bus: Bus, replicas: int = 1) -> list[str]:
     for consumer in CONSUMERS:
         if await _apply_consumer(bus, consumer):
             changed.append(f"{consumer.stream}/{consumer.name}")
+    if await _limit_retained(bus):
+        changed.append(_RETAINED)
     return changed
 
 
@@ -117,6 +123,20 @@ async def _apply_stream(bus: Bus, name: str, wanted: dict[str, Any]) -> bool:
     # A cluster's operator may have raised the number of replicas: that stays.
     merged = {**current, **wanted, "num_replicas": max(copies, wanted["num_replicas"])}
     _raise_on_error(await _ask(bus, f"STREAM.UPDATE.{name}", merged), f"stream {name}")
+    return True
+
+
+async def _limit_retained(bus: Bus) -> bool:
+    """Beyond the limit NATS delivers a message and does not retain it; what it retains already stays."""
+    answer = await _ask(bus, f"STREAM.INFO.{_RETAINED}", {})
+    if _code(answer) == _NOT_FOUND:
+        return False
+    _raise_on_error(answer, f"stream {_RETAINED}")
+    wanted = {"max_bytes": MOST_RETAINED_BYTES, "discard": "new"}
+    if not differs(answer["config"], wanted):
+        return False
+    merged = {**answer["config"], **wanted}
+    _raise_on_error(await _ask(bus, f"STREAM.UPDATE.{_RETAINED}", merged), f"stream {_RETAINED}")
     return True
 
 
