@@ -1,6 +1,7 @@
 """The live state from the last values of TOPICS and the messages of FACTORY is that of all messages, in their order."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from hypothesis import given
@@ -94,9 +95,22 @@ def test_a_message_alone_is_taken_as_a_line_is_and_its_oddities_and_unknown_fiel
     reader()._take(live, alone, changes, loading=False)
     reader()._take(live, of_factory(odd, state("A2")), changes, loading=False)
     assert live.coverage.kinds == {"agv.state": 3}
-    assert live.coverage.oddities == dict.fromkeys(found.oddities, 2)
+    assert live.coverage.oddities == Counter([*found.oddities, *found.oddities, *accepted(state("A2")).oddities])
     assert live.coverage.unknown == {"agv.state": {"colour": 2}}
     assert (changes.serials, changes.received_at) == ({"A1", "A2"}, NOW)
+
+
+def test_a_message_on_topics_and_on_factory_is_counted_once_and_each_one_before_it():
+    live = FactoryState(ENVIRONMENT, ())
+    before, last = (state("A1", at, batteryState={"percentage": 131}, colour="red") for at in (0, 900))
+    next_one = state("A1", 1800)
+    live.take_last(last, "agv.state")
+    odd = [each for one in (before, last, next_one) for each in accepted(one).oddities]
+    for loading, arrived in ((True, (before, last)), (False, (next_one,))):
+        reader()._take(live, of_factory(*arrived), Changes(), loading=loading)
+    assert live.coverage.kinds == {"agv.state": 3}
+    assert live.coverage.oddities == Counter(odd)
+    assert live.coverage.unknown == {"agv.state": {"colour": 2}}
 
 
 def test_what_is_no_message_of_this_environment_and_epoch_is_left_out():

@@ -56,7 +56,7 @@ def is_new(found: Past, serial: str, action_id: str) -> bool:
 
 
 async def test_a_start_reads_some_rows_of_each_serial_however_many_there_are(filled: Connection) -> None:
-    found = await past.load(filled, "live")
+    found = await past.load(filled, "live", NOW)
     assert 0 < await rows_read(filled) < MOST_READ
     assert found.nodes == {f"S{number}": "0" for number in range(1, SERIALS + 1)}
     assert not any(is_new(found, f"S{number}", f"a{place}") for number in (1, SERIALS) for place in range(8))
@@ -66,12 +66,17 @@ async def test_a_start_reads_some_rows_of_each_serial_however_many_there_are(fil
 
 
 async def test_the_last_word_of_each_source_of_a_connection_is_known(filled: Connection) -> None:
-    found = await past.load(filled, "live")
+    found = await past.load(filled, "live", NOW)
     assert found.connections == {
         (f"S{number}", source): "ONLINE" for number in range(1, SERIALS + 1) for source in ("device", "nodered")
     }
 
 
+async def test_what_was_stored_more_than_seven_days_before_the_given_time_is_not_read(filled: Connection) -> None:
+    found = await past.load(filled, "live", NOW + timedelta(days=7, seconds=2))
+    assert (found.nodes, found.connections) == ({}, {})
+
+
 async def test_of_an_environment_without_rows_nothing_is_known(filled: Connection) -> None:
-    found = await past.load(filled, "replay")
+    found = await past.load(filled, "replay", NOW)
     assert (found.nodes, found.connections, found.factory.orders) == ({}, {}, {})

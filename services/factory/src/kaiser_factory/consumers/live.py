@@ -147,8 +147,11 @@ class LiveReader:
                 head = wire.head_of_line(text)
                 if head.env != self._environment.env or self._is_of_before(head.epoch):
                     continue
-                if not (loading and live.has(head.topic, head.ts)):
-                    live.take(wire.decode(head.kind, text), head.odd, head.unknown, changes)
+                if loading and live.has(head.topic, head.ts):
+                    continue
+                is_counted = loading and live.is_last(head.topic, head.ts)
+                message = wire.decode(head.kind, text)
+                live.take(message, head.odd, head.unknown, changes, is_counted=is_counted)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 log.debug("message_left_out", sequence=delivery.stream_sequence, reason=type(error).__name__)
 

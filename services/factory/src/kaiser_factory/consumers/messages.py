@@ -16,7 +16,7 @@ from kaiser_common.contract.errors import line_of
 from kaiser_common.contract.pack import NotAPack
 from kaiser_common.contract.schemas.factory import FactoryReceipt
 from kaiser_common.contract.subjects import is_packed
-from kaiser_common.runtime.clock import now_ms
+from kaiser_common.runtime.clock import now_ms, utc_now
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_factory_dialect import wire
@@ -141,7 +141,7 @@ class MessageStore:
         async with self._pool.connection() as connection:
             for env, of_env in messages.items():
                 if env not in pasts:
-                    pasts[env] = await past.load(connection, env)
+                    pasts[env] = await past.load(connection, env, utc_now())
                 if env == self._journal.environment.env:
                     pasts[env].factory.layout = self._layout()
                 found = rows_of(env, of_env, pasts[env])

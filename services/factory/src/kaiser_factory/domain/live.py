@@ -68,6 +68,14 @@ class Coverage:
     oddities: Counter[str] = field(default_factory=Counter)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
 
+    def count(self, kind: str, odd: Sequence[str], unknown: Sequence[str]) -> None:
+        """Count a message with its oddities and unknown fields; of each kind 100 names of fields at most."""
+        self.kinds[kind] += 1
+        self.oddities.update(odd)
+        if unknown:
+            names = self.unknown.setdefault(kind, Counter())
+            names.update(name for name in unknown if name in names or len(names) < _MOST_UNKNOWN)
+
 
 _MOST_UNKNOWN = 100
 _MOST_TXTS = 16
@@ -105,14 +113,23 @@ class FactoryState:
         last = self._last.get(topic)
         return last is not None and ts < last - SURELY_OLDER_MS
 
-    def take(self, message: FactoryMessage, odd: Sequence[str], unknown: Sequence[str], changes: Changes) -> None:
-        """Apply a message. odd: the oddities that were tolerated; unknown: its fields that Kaiser does not read."""
-        kind = message.kind.value
-        self.coverage.kinds[kind] += 1
-        self.coverage.oddities.update(odd)
-        if unknown:
-            names = self.coverage.unknown.setdefault(kind, Counter())
-            names.update(name for name in unknown if name in names or len(names) < _MOST_UNKNOWN)
+    def is_last(self, topic: str, ts: int) -> bool:
+        """Whether a message that was received at `ts` (ms) is the last value of its topic, which was applied before."""
+        return self._last.get(topic) == ts
+
+    def take(
+        self,
+        message: FactoryMessage,
+        odd: Sequence[str],
+        unknown: Sequence[str],
+        changes: Changes,
+        *,
+        is_counted: bool = False,
+    ) -> None:
+        """Apply a message. odd: the oddities that were tolerated; unknown: its fields that Kaiser does not read;
+        is_counted: the coverage has it already."""
+        if not is_counted:
+            self.coverage.count(message.kind.value, odd, unknown)
         if message.kind is FactoryKind.TXT_SENSOR and message.serial and len(self.txts) < _MOST_TXTS:
             self.txts.add(message.serial)
         for fact in apply(self.factory, message):
