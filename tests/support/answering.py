@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.requests import NO_OUTAGES, Outages
 from kaiser_common.bus.rpc import Caller
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.service import Service
@@ -28,7 +29,7 @@ async def serve(
     service: str,
     methods: Mapping[str, Method],
     *,
-    unavailable: tuple[type[Exception], ...] = (),
+    unavailable: Outages = NO_OUTAGES,
     always: frozenset[str] = frozenset(),
 ) -> AsyncIterator[None]:
     """Answer as `service` while the block runs."""

@@ -120,7 +120,7 @@ class World:
         if state == "refused":
             raise RpcError(409, 5007, f"{request.esp_id} is offline", "esp_id")
         if state == "unavailable":
-            raise RpcError(503, 5402, "service actuator cannot reach its database or NATS, try again later")
+            raise RpcError(503, 5304, "service actuator cannot reach its database: try again later")
         if key not in self.commands:
             self.commands[key] = request
         if state != "queued":

@@ -23,6 +23,7 @@ from kaiser_common.bus.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGE
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.bus.pull import Delivery, Pull
 from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.requests import Outages
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.system import ReplicaStatus
@@ -512,7 +513,10 @@ class Asked:
         raise ZeroDivisionError("a bug")
 
     async def world_down(self, request: Nothing, caller: Caller) -> Nothing:
-        raise ConnectionError("no database")
+        raise ConnectionError("no NATS")
+
+    async def database_away(self, request: Nothing, caller: Caller) -> Nothing:
+        raise BlockingIOError("no database")
 
 
 @pytest.fixture
@@ -523,8 +527,10 @@ async def asked(bus) -> AsyncIterator[Asked]:
         "refuse": Method(Nothing, asked.refuse),
         "break_down": Method(Nothing, asked.break_down),
         "world_down": Method(Nothing, asked.world_down),
+        "database_away": Method(Nothing, asked.database_away),
     }
-    async with serve(bus, "arith", methods, unavailable=(ConnectionError,)):
+    outages = Outages(database=(BlockingIOError,), others=(ConnectionError,))
+    async with serve(bus, "arith", methods, unavailable=outages):
         await bus.round_trip()
         yield asked
 
@@ -546,6 +552,7 @@ async def test_a_request_is_answered_typed_and_knows_its_caller(bus, asked):
         ("double", Nothing(), 422, 5205, "value"),
         ("break_down", Nothing(), 500, 5407, None),
         ("world_down", Nothing(), 503, 5402, None),
+        ("database_away", Nothing(), 503, 5304, None),
         ("unknown", Nothing(), 404, 5407, None),
     ],
 )

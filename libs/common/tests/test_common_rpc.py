@@ -60,7 +60,7 @@ async def test_an_answer_and_each_kind_of_refusal(bus):
         return Number(n=1)
 
     methods = {"double": Method(Number, double), "note": Method(Note, note)}
-    async with serve(bus, "test", methods, unavailable=(OSError,)):
+    async with serve(bus, "test", methods, unavailable=requests.Outages(others=(OSError,))):
         assert (await ask(bus, "test", "double", Number(n=4), Number)).n == 8
         assert await problem(ask(bus, "test", "double", Number(n=13), Number)) == (409, 5208)
         assert await problem(ask(bus, "test", "double", Number(n=14), Number)) == (503, 5402)

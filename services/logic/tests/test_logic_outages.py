@@ -69,7 +69,7 @@ async def test_while_the_actuator_service_has_no_database_a_rule_fails_with_the_
     await world.read(20)
     [failed] = await world.ended(1, rule_id=rule.rule_id)
     assert (failed.outcome, len(world.requests)) == ("failed", 5)
-    assert failed.reason == "action 0: service actuator cannot reach its database or NATS, try again later"
+    assert failed.reason == "action 0: service actuator cannot reach its database: try again later"
     assert set(world.requests) == {f"{failed.execution_id}:0"}
     world.answer = lambda _: "acknowledged"
     again, _ = await world.ended(2, rule_id=rule.rule_id)

@@ -170,7 +170,7 @@ def test_a_broker_that_refuses_the_password_is_said_to_refuse_it(tmp_path: Path)
         (404, 5202, "this actuator is not registered", "the known ones: kaiser actuators"),
         (404, 5202, "no such sensor at gpio 4", ""),
         (404, 5001, "no device ESP_1", "the known ones: kaiser devices"),
-        (503, 5402, "service sensor cannot reach its database or NATS, try again later", "what is down: kaiser doctor"),
+        (503, 5304, "service sensor cannot reach its database: try again later", "what is down: kaiser doctor"),
         (504, 5403, "service sensor did not answer within 5 s", "what is down: kaiser doctor"),
         (504, 5403, "the device has not confirmed: the stop stays in force", ""),
         (422, 5206, "name: too long", ""),

@@ -40,6 +40,7 @@ from kaiser_common.bus.rpc import (
     DEADLINE,
     DENIED,
     FAILED,
+    NO_DATABASE,
     OUT_OF_RANGE,
     PROBLEM,
     TIMEOUT,
@@ -66,6 +67,19 @@ RequestT = TypeVar("RequestT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 Answering = Callable[[RequestT, Caller], Awaitable[AnswerT]]
 """Answers a request; it raises RpcError to refuse."""
+
+
+class Outages(NamedTuple):
+    """The exceptions of a service's methods that mean an outage; the caller is answered with 503.
+
+    database: the database does not answer (code 5304); others: something else is away, or refuses changes (5402).
+    """
+
+    database: tuple[type[Exception], ...] = ()
+    others: tuple[type[Exception], ...] = ()
+
+
+NO_OUTAGES = Outages()
 
 
 class Wrapped(Protocol):
@@ -125,7 +139,7 @@ class RpcSubscriber(CoreSubscriber):
     which another 64 may run (an emergency stop does not wait behind commands), and which have the right of way over the
     steps of the others. A request whose caller has stopped waiting (its deadline, by the clocks of both machines) is
     refused with 504 and code 5403, except for `always`: a stop is never too late. `unavailable` lists the exceptions
-    that mean an outage: they become a 503 with code 5402.
+    that mean an outage: they become a 503.
 
     A subclass of FastStream's subscriber of a subject: `consume`, `process_message` and `stop` are our own. The
     method's handler is looked up by name, and no middleware of FastStream runs around it.
@@ -137,7 +151,7 @@ class RpcSubscriber(CoreSubscriber):
         frame: NatsBrokerConfig,
         service: str,
         *,
-        unavailable: tuple[type[Exception], ...] = (),
+        unavailable: Outages = NO_OUTAGES,
         always: frozenset[str] = frozenset(),
     ) -> None:
         subject = rpc_subject(service, "ANY").removesuffix("ANY") + "*"
@@ -150,7 +164,8 @@ class RpcSubscriber(CoreSubscriber):
         super().__init__(subscriber_config(frame, subject, ConsumerConfig()), described, calls, queue=service)
         self._bus = bus
         self._service = service
-        self._unavailable: tuple[type[Exception], ...] = (*unavailable, BusUnavailable)
+        self._others: tuple[type[Exception], ...] = (*unavailable.others, BusUnavailable)
+        self._unavailable: tuple[type[Exception], ...] = (*unavailable.database, *self._others)
         self._always = always
         self._way = RightOfWay()
         self._answering: set[asyncio.Task[None]] = set()
@@ -262,10 +277,7 @@ class RpcSubscriber(CoreSubscriber):
         except self._unavailable as error:
             result = "unavailable"
             log.warning("request_unavailable", method=name, error=str(error) or type(error).__name__)
-            await self._refuse(
-                message,
-                RpcError(503, UNAVAILABLE, f"service {service} cannot reach its database or NATS, try again later"),
-            )
+            await self._refuse(message, self._of_outage(error))
         except asyncio.CancelledError:
             result = "failed"
             detail = f"service {service} stopped while it was working on {name}; whether it was done is not known"
@@ -282,6 +294,12 @@ class RpcSubscriber(CoreSubscriber):
         finally:
             if name in self.methods:
                 metrics.RPC_SECONDS.labels(name, result).observe(time.perf_counter() - started)
+
+    def _of_outage(self, error: Exception) -> RpcError:
+        if isinstance(error, self._others):
+            detail = f"service {self._service} cannot reach NATS, or cannot change its database: try again later"
+            return RpcError(503, UNAVAILABLE, detail)
+        return RpcError(503, NO_DATABASE, f"service {self._service} cannot reach its database: try again later")
 
     async def process_message(self, msg: Msg) -> Response:
         """Have the method's handler answer. ValidationError, RpcError: the request is refused.

@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from kaiser_common import __version__
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
-from kaiser_common.bus.requests import RpcSubscriber
+from kaiser_common.bus.requests import NO_OUTAGES, Outages, RpcSubscriber
 from kaiser_common.runtime.asyncapi import with_replies
 from kaiser_common.runtime.consume import AS_USUAL, DeadLetters, Taking
 from kaiser_common.runtime.durable import DurableSubscriber
@@ -65,7 +65,7 @@ class Broker(NatsBroker):
         self,
         *,
         name: str | None = None,
-        unavailable: tuple[type[Exception], ...] = (),
+        unavailable: Outages = NO_OUTAGES,
         always: frozenset[str] = frozenset(),
     ) -> RpcSubscriber:
         """The requests to the service, under its name or another. See RpcSubscriber."""

@@ -24,11 +24,9 @@ log = structlog.get_logger()
 
 _CHECK_EVERY_S = 1.0
 
-UNAVAILABLE: tuple[type[Exception], ...] = (
-    psycopg.OperationalError,
-    psycopg.errors.ReadOnlySqlTransaction,
-    PoolTimeout,
-)
+NO_ANSWER: tuple[type[Exception], ...] = (psycopg.OperationalError, PoolTimeout)
+"""Exceptions that mean the database does not answer, or not in time."""
+UNAVAILABLE: tuple[type[Exception], ...] = (*NO_ANSWER, psycopg.errors.ReadOnlySqlTransaction)
 """Exceptions that mean the database is away, hindered or read-only: try again later. See also `verdicts.verdict`."""
 
 

@@ -5,18 +5,19 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from nats.errors import Error as NatsError
+from psycopg.errors import ReadOnlySqlTransaction
 
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.requests import Answering, RpcSubscriber
+from kaiser_common.bus.requests import Answering, Outages, RpcSubscriber
 from kaiser_common.contract.rpc import RpcMethod
 from kaiser_common.runtime.audit import ReadBefore, audited
-from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool, open_pool, ping, wait_for_schema
+from kaiser_common.runtime.database import NO_ANSWER, DatabasePool, open_pool, ping, wait_for_schema
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_common.runtime.status import answer_status
 
-UNREACHABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, NatsError)
-"""Exceptions of an RPC method that mean that the database or NATS is away: the caller gets a 503."""
+UNREACHABLE = Outages(database=NO_ANSWER, others=(ReadOnlySqlTransaction, NatsError))
+"""Exceptions of an RPC method that mean that the database or NATS is away, or that the database is read-only."""
 
 
 class OpenConnections(NamedTuple):

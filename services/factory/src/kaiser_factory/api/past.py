@@ -35,7 +35,7 @@ _LONGEST_WINDOW_MS = 31 * 86_400_000
 
 
 class PastApi:
-    """The methods that read the tables. The database away: 503 (5402)."""
+    """The methods that read the tables. The database does not answer: 503 (5304)."""
 
     def __init__(
         self,
