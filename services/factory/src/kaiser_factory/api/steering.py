@@ -1,7 +1,7 @@
 """Steering requests: planned against the live state, committed to the journal, then sent.
 
 The order is: checks, one transaction that gives out the update ids and writes the commands, OUTBOX. Killed between the
-commit and the OUTBOX: the command expires in the journal and was never sent.
+commit and the OUTBOX, or the connection lost during the commit: the command expires in the journal and was never sent.
 """
 
 import secrets
@@ -106,6 +106,7 @@ class SteeringApi:
                 )
             made = self._commands(found, request.request, key, caller)
             await store.insert(connection, made)
+            self._journal.begin(key, self._now_ms())
         self._journal.add(made)
         await self._journal.publish(made)
         await self._journal.send([each for each in made if each.entry is not None])

@@ -46,6 +46,9 @@ STEP_WITHIN_MS = 60_000
 """A step follows the one before within this time or never: after a longer outage no person expects a machine to
 move."""
 _SEND_WITHIN_S = 3.0
+_CONFIRMED_WITHIN_MS = 10_000
+"""A commit that is not confirmed by then is looked for in the table; commands that were not sent expire as late."""
+_UNCONFIRMED_KEPT = 500
 _MAY_BE_LATE = frozenset({"no_answer", "timed_out"})
 
 
@@ -63,11 +66,14 @@ class Journal:
         """Of the open and the late ones."""
         self._untold: dict[str, Command] = {} if untold is None else untold
         self._waiting: dict[str, list[Command]] = {}
+        self._unconfirmed: dict[str, int] = {}
+        """Keys of requests whose commit is under way, or whose connection was lost meanwhile; since when (ms)."""
 
     async def load(self, connection: Connection) -> list[Command]:
         """Load the open commands. Those of another environment or epoch are abandoned; they are returned, to be
         published after the commit. A command that nothing answers has ended with "sent", and stays unchanged."""
         self._open, self._late, self._waiting, self._index = {}, {}, {}, CommandIndex()
+        self._unconfirmed.clear()
         left: list[Command] = []
         now = now_ms()
         for command in await store.open_ones(connection):
@@ -92,9 +98,28 @@ class Journal:
             and _of(one).state in {"queued", "sent", "unconfirmed"}
         )
 
+    def begin(self, request_key: str, now: int) -> None:
+        """Note that the commands of a request are being committed; of more than 500, the newest are kept."""
+        self._unconfirmed[request_key] = now
+        while len(self._unconfirmed) > _UNCONFIRMED_KEPT:
+            del self._unconfirmed[next(iter(self._unconfirmed))]
+
+    async def find_unconfirmed(self, connection: Connection, now: int) -> None:
+        """Follow the commands of requests whose commit was made and not confirmed. They were never sent, and expire."""
+        due = [key for key, since in self._unconfirmed.items() if now - since >= _CONFIRMED_WITHIN_MS]
+        for key in due:
+            found = await store.of_request(connection, self.environment.env, key)
+            if self._unconfirmed.pop(key, None) is not None:
+                self.add(each for each in found if each.state == "waiting" or _is_unended(each))
+
+    def has_unconfirmed(self, now: int) -> bool:
+        """Whether `find_unconfirmed` has something to look for."""
+        return any(now - since >= _CONFIRMED_WITHIN_MS for since in self._unconfirmed.values())
+
     def add(self, commands: Iterable[Command]) -> None:
         """Follow commands that were committed."""
         for command in (each.kept() for each in commands):
+            self._unconfirmed.pop(command.request_key, None)
             if command.entry is None:
                 self._waiting.setdefault(command.sequence_id or "", []).append(command)
             else:
@@ -232,6 +257,10 @@ class Journal:
 def _of(command: Command) -> JournalEntry:
     assert command.entry is not None
     return command.entry
+
+
+def _is_unended(command: Command) -> bool:
+    return command.entry is not None and is_open(command.entry)
 
 
 def _is_in_time(entry: JournalEntry, ts: int) -> bool:

@@ -122,6 +122,9 @@ class MessageStore:
         """End what had its time, by the clock. While messages wait on FACTORY, of which one may say otherwise, by the
         time of the newest that was stored. position: how far the durable consumer is."""
         async with self._turn:
+            if self._journal.has_unconfirmed(now_ms()):
+                async with self._pool.connection() as connection:
+                    await self._journal.find_unconfirmed(connection, now_ms())
             moved = self._journal.settled([], [], now_ms())
             if moved and not _is_at_the_end(await position()):
                 moved = [] if self._heard_to is None else self._journal.settled([], [], self._heard_to)

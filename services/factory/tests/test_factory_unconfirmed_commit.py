@@ -1,0 +1,84 @@
+"""A steering request whose commit is not confirmed: it is refused, nothing is sent, and the journal says so."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.consumer import ConsumerPosition
+from kaiser_common.bus.rpc import Caller
+from kaiser_common.contract.schemas.api.factory import SteerRequest
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.runtime.clock import now_ms
+from kaiser_common.runtime.database import DatabasePool, open_pool
+from kaiser_common.runtime.settings import CommonSettings
+from kaiser_factory.api.steering import SteeringApi
+from kaiser_factory.consumers.journal import Journal
+from kaiser_factory.consumers.messages import MessageStore
+from kaiser_factory.domain.live import FactoryState
+from psycopg import OperationalError
+from pydantic import SecretStr
+
+ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=3)
+PARK = SteerRequest(request={"do": "park"}, idempotency_key="once")
+SOMEONE = Caller(user="someone", role="operator")
+THE_END = ConsumerPosition(pending=0, unacknowledged=0, delivered=9, acknowledged=9)
+A_MINUTE_MS = 60_000
+
+
+class Unconfirmed:
+    """A pool whose transactions end with a lost connection: after the commit, or instead of it."""
+
+    def __init__(self, pool: DatabasePool, *, is_committed: bool) -> None:
+        self._pool = pool
+        self._is_committed = is_committed
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        async with self._pool.connection() as connection:
+            yield connection
+            if not self._is_committed:
+                raise OperationalError("the connection was lost before the commit")
+        raise OperationalError("the connection was lost after the commit")
+
+
+@pytest.fixture
+def journal_of(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the tables of an empty journal."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE factory.commands")
+        yield connection
+
+
+async def at_end() -> ConsumerPosition:
+    return THE_END
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_command_whose_commit_was_not_confirmed_is_never_sent_and_expires_in_the_journal(
+    bus_settings: CommonSettings, database: str, journal_of: psycopg.Connection[Any], is_committed: bool
+) -> None:
+    with_database = bus_settings.model_copy(update={"database_url": SecretStr(database)})
+    sent: list[str] = []
+
+    async def note(message: Any) -> None:
+        sent.append(message.subject)
+
+    async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
+        await bus.client.subscribe("mqtt.factory.command.>", cb=note)
+        journal, live = Journal(bus, ENVIRONMENT), FactoryState(ENVIRONMENT, ())
+        lost: Any = Unconfirmed(pool, is_committed=is_committed)
+        steering = SteeringApi(lost, journal, lambda: live, (), lambda: now_ms() - A_MINUTE_MS)
+        with pytest.raises(OperationalError):
+            await steering.steer(PARK, SOMEONE)
+        await MessageStore(pool, journal).expire(at_end)
+        await bus.round_trip()
+        states = journal_of.execute("SELECT state FROM factory.commands").fetchall()
+        assert (states, sent) == ([("expired",)] if is_committed else [], [])
+
+        again = await SteeringApi(pool, journal, lambda: live, (), now_ms).steer(PARK, SOMEONE)
+        assert [each.state for each in again.commands] == ["expired" if is_committed else "queued"]
+        await bus.round_trip()
+        assert len(sent) == (0 if is_committed else 1)
