@@ -1,11 +1,13 @@
 """Changes to mocks, one at a time: stored, then in force, then published; a mock's own changes are in force first."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import structlog
 from kaiser_common.contract.errors import line_of
 from kaiser_common.runtime.database import DatabasePool
+from psycopg_pool import PoolTimeout
 
 from kaiser_simulator import metrics
 from kaiser_simulator.domain import payloads
@@ -17,6 +19,8 @@ from kaiser_simulator.store import mocks
 
 log = structlog.get_logger()
 
+_TURN_WITHIN_S = 10.0
+
 Change = Callable[[MockDevice], Reaction]
 """Changes a mock; called again if the mock changed on its own while it was being saved."""
 Clock = Callable[[], int]
@@ -25,13 +29,20 @@ Clock = Callable[[], int]
 
 class Mocks:
     """The mocks with their table. Their own changes (auto-off, boot) are in force before they are saved
-    (`save_changed`): killed in between, they are repeated from the table."""
+    (`save_changed`): killed in between, they are repeated from the table.
 
-    def __init__(self, pool: DatabasePool, world: World, sender: Sender, clock: Clock) -> None:
+    waits_s: how long a change waits for those before it, which wait for the database; then PoolTimeout, as where the
+    database is away.
+    """
+
+    def __init__(
+        self, pool: DatabasePool, world: World, sender: Sender, clock: Clock, waits_s: float = _TURN_WITHIN_S
+    ) -> None:
         self._pool = pool
         self._sender = sender
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._waits_s = waits_s
         self.world = world
 
     async def load(self) -> None:
@@ -50,7 +61,7 @@ class Mocks:
 
     async def add(self, devices: list[MockDevice]) -> list[MockDevice]:
         """Add those whose id is free, all in one transaction; those that were added."""
-        async with self._lock:
+        async with self._turn():
             new = [device for device in devices if device.esp_id not in self.world]
             async with self._pool.connection() as connection:
                 await mocks.save(connection, new)
@@ -66,7 +77,7 @@ class Mocks:
 
     async def change_all(self, esp_ids: Iterable[str], change: Change, *, answering: bool = False) -> None:
         """Change mocks, in one transaction, and let them say what they say; `answering` takes a slow one its time."""
-        async with self._lock:
+        async with self._turn():
             left = {esp_id: device for esp_id in esp_ids if (device := self.world.get(esp_id)) is not None}
             while left:
                 reactions = {esp_id: change(device) for esp_id, device in left.items()}
@@ -76,7 +87,7 @@ class Mocks:
 
     async def delete(self, esp_id: str) -> None:
         """Remove a mock but for its tombstone; the broker forgets its will."""
-        async with self._lock:
+        async with self._turn():
             device = self.world.get(esp_id)
             if device is None:
                 return
@@ -89,7 +100,7 @@ class Mocks:
 
     async def save_changed(self) -> None:
         """Write the changes that mocks made on their own. Database unavailable: the next call writes them."""
-        async with self._lock:
+        async with self._turn():
             changed = {
                 esp_id: device for esp_id in self.world.changed if (device := self.world.get(esp_id)) is not None
             }
@@ -101,6 +112,18 @@ class Mocks:
                 if self.world.get(esp_id) is device:
                     self.world.changed.discard(esp_id)
         metrics.SAVED.labels("time").inc(len(changed))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._waits_s):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise PoolTimeout(f"other mocks have waited to be stored for {self._waits_s:g} s") from error
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     async def _save(self, before: dict[str, MockDevice], reactions: dict[str, Reaction]) -> None:
         changed = [reaction.device for esp_id, reaction in reactions.items() if reaction.device is not before[esp_id]]
