@@ -1014,34 +1014,43 @@ async def test_what_an_unknown_actuator_says_is_kept_and_told_once(life):
     assert (await life.send("ON", gpio=9)).state == "queued"
 
 
-async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_by_the_stop(life, monkeypatch):
+@pytest.mark.parametrize("gpio", [None, 5])
+@pytest.mark.parametrize("reported", ["nothing", "off"])
+async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_by_the_stop(
+    life, monkeypatch, reported, gpio
+):
     await life.pump()
     publish, admitted, stopped = life.bus.publish_batch, asyncio.Event(), asyncio.Event()
 
+    if reported == "off":
+        await life.say(life.status(False))
     async def after_the_stop(messages, **options):
-        if messages and messages[0].subject.startswith("mqtt.out.god.ESP_A.command.5"):
+        if messages and messages[0].msg_id.startswith("command-"):
             admitted.set()
             await asyncio.wait_for(stopped.wait(), 60)
         await publish(messages, **options)
 
-    async def is_sent() -> bool:
-        return await life.emergencies() != []
+    async def is_recorded_or_waits() -> bool:
+        async with life.pool.connection() as connection:
+            cursor = await connection.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            return bool(await cursor.fetchone()) or any(lane.startswith("out ") for lane, _ in await life.outbox())
 
     monkeypatch.setattr(life.bus, "publish_batch", after_the_stop)
     async with asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(life.send("ON"))
         await asyncio.wait_for(admitted.wait(), 60)
-        tasks.create_task(life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA))
-        await eventually(is_sent, "the urgent stop is sent while the command is being admitted")
+        tasks.create_task(life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=gpio, reason="leak"), ADA))
+        await eventually(is_recorded_or_waits, "the record of the stop has come while the command is being admitted")
         stopped.set()
     command = sending.result()
 
     async def is_followed() -> bool:  # the stop is answered after 1.4 s, whatever the database does
         lanes[:] = [(lane.split()[0], payload["command"]) for lane, payload in await life.outbox()]
-        return lanes[-1] == ("out", "emergency_stop") and (await life.how(command)).state == "cancelled"
+        return lanes[-1] == ("out", behind) and (await life.how(command)).state == "cancelled"
 
     lanes: list[tuple[str, str]] = []
     await eventually(is_followed, "the stop comes behind whatever ingest may hold of the command")
+    behind = "emergency_stop" if gpio is None else "OFF"
     assert ("out", "ON") not in lanes
 
 

@@ -55,17 +55,23 @@ async def lock_device(connection: Connection, esp_id: str) -> dict[Key, Unit]:
 
 
 async def lock_covered(connection: Connection, esp_id: str | None, gpio: int | None) -> dict[Key, Unit]:
-    """Lock and read the actuators under a stop that are on, unheard of, or have an open command."""
+    """Lock the actuators under a stop, and read those that are on, unheard of, or have an open command. A command that
+    is being admitted is stored before its actuator can be locked, also one of an actuator that is off: the second
+    statement sees it."""
+    target = {"esp_id": esp_id, "gpio": gpio}
+    covered = "(%(esp_id)s::text IS NULL OR a.esp_id = %(esp_id)s) AND (%(gpio)s::int IS NULL OR a.gpio = %(gpio)s)"
+    await connection.execute(
+        f"SELECT 1 FROM actuator.actuators a WHERE {covered} ORDER BY a.esp_id, a.gpio FOR UPDATE", target
+    )
     cursor = await connection.execute(
         f"""
-        SELECT {_UNIT} FROM actuator.actuators a
-        WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s) AND (%(gpio)s::int IS NULL OR gpio = %(gpio)s)
+        SELECT {_UNIT} FROM actuator.actuators a WHERE {covered}
           AND (state IS DISTINCT FROM false OR EXISTS (
             SELECT 1 FROM actuator.commands c
             WHERE c.esp_id = a.esp_id AND c.gpio = a.gpio AND c.state IN ('queued', 'sent')))
-        ORDER BY esp_id, gpio FOR UPDATE
+        ORDER BY esp_id, gpio
         """,
-        {"esp_id": esp_id, "gpio": gpio},
+        target,
     )
     return await _with_commands(connection, await cursor.fetchall())
 
