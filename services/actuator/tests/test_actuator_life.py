@@ -17,6 +17,7 @@ from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.emergencies import EmergencyApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_actuator.consumers.devices import ActuatorMessages
+from kaiser_actuator.domain.emergency_core import Put
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.jobs.sweep import DueSweep
@@ -1412,6 +1413,62 @@ async def test_a_stop_that_is_cleared_before_it_is_recorded_was_raised_all_the_s
 
 
 async def test_a_lock_that_outlives_a_clear_is_sent_behind_it_though_nats_refused_it_at_first(life, monkeypatch):
+@pytest.mark.parametrize("gpio", [None, 5])
+@pytest.mark.parametrize("state", ["waits", "is on the OUTBOX"])
+async def test_a_stop_that_is_recorded_with_its_clear_has_cancelled_what_was_open_under_it(life, state, gpio):
+    """Its replica was killed after it had sent the stop, and the clear came before the tables were brought in line."""
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=state != "waits")
+    command = await life.send("ON", queue=True, expires_s=600)
+    fields = {"emergency_id": "e1", "esp_id": "ESP_A", "gpio": gpio, "reason": "leak", "raised_by": "bob"}
+    await life.stops.raise_(Emergency(raised_at=life.now_ms(), **fields))
+    life.wait(1)
+    await life.clear("ESP_A", gpio)
+    assert list(life.stops) == []
+    life.devices["ESP_A"] = device("ESP_A")
+    await life.sweep.once()
+    assert "ON" not in [payload["command"] for _, payload in await life.outbox()]
+    cancelled = await life.how(command)
+    assert (cancelled.state, cancelled.state_reason) == ("cancelled", "emergency stop: leak")
+
+
+async def test_a_stop_that_the_table_lost_and_whose_clear_was_given_up_is_recorded_as_any_other(life):
+    await life.pump()
+    command = await life.send("ON")
+    fields = {"emergency_id": "e1", "esp_id": "ESP_A", "gpio": None, "reason": "leak", "raised_by": "bob"}
+    stop = Emergency(raised_at=life.now_ms(), not_cleared="ESP_A did not confirm", **fields)
+    await life.stops.apply(Put("ESP_A", stop, None))
+    for _ in range(2):
+        await life.ledger.align()
+    assert (await life.how(command)).state == "cancelled"
+    assert [event["event"] for event in await life.events("system_event")] == [
+        "emergency_stop",
+        "emergency_not_cleared",
+    ]
+    lanes = [(lane.split()[0], payload["command"]) for lane, payload in await life.outbox()]
+    assert lanes[-1] == ("out", "emergency_stop")
+    assert ("out", "ON") not in lanes
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kept", "addition"),
+    [
+        (7, 5, 7, emergencies.Addition.UNCHANGED),
+        (7, None, 7, emergencies.Addition.UNCHANGED),
+        (7, 9, 9, emergencies.Addition.RENUMBERED),
+        (None, 5, 5, emergencies.Addition.RENUMBERED),
+    ],
+)
+async def test_the_number_of_a_recorded_stop_grows_alone(life, first, then, kept, addition):
+    """Another replica may record a value of the bucket that is older than the one in the table."""
+    fields = {"emergency_id": "e1", "esp_id": "ESP_A", "gpio": None, "reason": "leak", "raised_by": "bob"}
+    async with life.pool.connection() as connection:
+        await emergencies.add(connection, Emergency(raised_at=life.now_ms(), number=first, **fields))
+        again = await emergencies.add(connection, Emergency(raised_at=life.now_ms(), number=then, **fields))
+        in_force = await emergencies.in_force(connection)
+    assert (again, in_force["ESP_A"].number) == (addition, kept)
+
+
     """The clear of a device frees all its pins; the confirmation comes again, when the stop has ended already."""
     await life.pump()
     for gpio in (5, None):

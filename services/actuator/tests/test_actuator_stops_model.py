@@ -449,13 +449,14 @@ class Tables:
 
         def change() -> None:
             row = connection.world.table.setdefault(stop.emergency_id, Row(stop))
-            row.stop = row.stop.model_copy(update={"number": stop.number})
+            if (stop.number or -1) > (row.stop.number or -1):
+                row.stop = row.stop.model_copy(update={"number": stop.number})
 
         connection.changes.append(change)
         if known is None:
             return emergencies.Addition.NEW
-        same = known.stop.number == stop.number
-        return emergencies.Addition.UNCHANGED if same else emergencies.Addition.RENUMBERED
+        grows = (stop.number or -1) > (known.stop.number or -1)
+        return emergencies.Addition.RENUMBERED if grows else emergencies.Addition.UNCHANGED
 
     async def clear(self, connection, stop, _by, reason, at, sequence) -> None:
         def change() -> None:

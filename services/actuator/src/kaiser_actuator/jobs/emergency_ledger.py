@@ -43,22 +43,26 @@ class EmergencyLedger:
         """
         now = self._clock()
         async with self._pool.connection() as connection:
-            kept = await emergencies.add(connection, stop)
-            step = Step(await actuators.lock_covered(connection, stop.esp_id, stop.gpio))
-            for key, unit in step.before.items():
-                step.units[key] = on_stop(unit, cancels(stop), now)
-            cancelled = sum(len(unit.ended) for unit in step.units.values())
-            if stop.gpio is None:  # one actuator has had its OFF
-                on = [key for key, unit in step.before.items() if unit.was_switched_on]
-                await self._stops.switch_off_what_was_on(stop, on)
-            if kept is Addition.NEW:
-                step.events.append(_raised_event(stop))
-                step.history.append(_entry(stop, now, "raised", stop.raised_by, stop.reason))
-            await conclude(connection, self._bus, step, now, self._timeout)
+            cancelled = await self._cancel_under(connection, stop, now)
+            if await emergencies.add(connection, stop) is Addition.NEW:
+                await history.add(connection, [_entry(stop, now, "raised", stop.raised_by, stop.reason)])
+                await self._bus.publish_batch([_raised_event(stop)])
         await self._stops.follow(stop)
         if cancelled:
             log.warning("commands_cancelled", commands=cancelled, key=key_of(stop.esp_id, stop.gpio))
         return cancelled
+
+    async def _cancel_under(self, connection: Connection, stop: Emergency, now: datetime) -> int:
+        """Cancel the open commands under a stop; their number. Actuators are locked before stops everywhere, and in the
+        order of their keys, so that two transactions never wait for each other."""
+        step = Step(await actuators.lock_covered(connection, stop.esp_id, stop.gpio))
+        for key, unit in step.before.items():
+            step.units[key] = on_stop(unit, cancels(stop), now)
+        if stop.gpio is None:  # one actuator has had its OFF
+            on = [key for key, unit in step.before.items() if unit.was_switched_on]
+            await self._stops.switch_off_what_was_on(stop, on)
+        await conclude(connection, self._bus, step, now, self._timeout)
+        return sum(len(unit.ended) for unit in step.units.values())
 
     async def note_clear_asked(self, stop: Emergency, by: str, reason: str) -> None:
         """Keep who asked for a clear: without the database no clear begins."""
@@ -68,14 +72,18 @@ class EmergencyLedger:
         """As `note_clear_asked`, for many stops in one transaction."""
         now = self._clock()
         async with self._pool.connection() as connection:
-            await self._catch_up(connection, stops, now)
+            found = await self._catch_up(connection, stops, now)
             await history.add(connection, [_entry(stop, now, "clear asked", by, reason) for stop in stops])
+        for stop in found:  # not the stop again, which would put off its clear
+            await self._stops.purge(stop)
 
     async def note_not_cleared(self, stop: Emergency) -> None:
         """Keep and publish that a device did not confirm a clear: its stop stays in force. If this fails, or is not
         reached, `align` does it."""
         async with self._pool.connection() as connection:
-            await self._catch_up(connection, [stop], self._clock())
+            found = await self._catch_up(connection, [stop], self._clock())
+        for each in found:
+            await self._stops.follow(each)
 
     async def note_freed(self, stop: Emergency, by: str, reason: str) -> None:
         """Keep who had a device cleared that stood still for no stop in force."""
@@ -88,14 +96,27 @@ class EmergencyLedger:
         alert that is not read yet then counts as a new stop."""
         now = self._clock()
         async with self._pool.connection() as connection:
-            await self._catch_up(connection, [stop], now)
+            found = await self._catch_up(connection, [stop], now)
             await emergencies.clear(connection, stop, by, reason, now, sequence)
             await history.add(connection, [_entry(stop, now, "cleared", by, reason)])
             await self._bus.publish_batch([_cleared_event(stop, by, reason, now)])
+        for each in found:
+            await self._stops.purge(each)
 
-    async def _catch_up(self, connection: Connection, stops: Sequence[Emergency], now: datetime) -> None:
-        """Keep stops, and keep and publish of each what is missing yet: that it was raised, if the database was away,
-        and that its last clear was given up, if that step failed. A stop that has both already changes nothing."""
+    async def _catch_up(self, connection: Connection, stops: Sequence[Emergency], now: datetime) -> Sequence[Emergency]:
+        """Keep stops, and do for each what was left undone: the work of `record`, if the database was away, and to
+        record and publish that its last clear was given up, if that step failed. A stop that has both changes nothing.
+
+        Returns the stops that were not recorded: once this is committed, purge the commands under them, because one
+        that was being admitted is on the OUTBOX by then."""
+        stops = sorted(stops, key=lambda stop: (stop.esp_id or "", -1 if stop.gpio is None else stop.gpio))
+        found = [
+            stop
+            for stop in stops
+            if not is_part(stop) and not await emergencies.is_known(connection, stop.emergency_id)
+        ]
+        for stop in found:
+            await self._cancel_under(connection, stop, now)
         entries: list[HistoryEntry] = []
         events: list[Outgoing] = []
         for stop in stops:
@@ -108,6 +129,7 @@ class EmergencyLedger:
                 events.append(_not_cleared_event(stop, stop.not_cleared, now))
         await history.add(connection, entries)
         await self._bus.publish_batch(events)
+        return found
 
     async def align(self) -> None:
         """Bring tables and bucket in line: each has what the other lost, and what was cleared is gone from both. A

@@ -8,7 +8,7 @@ from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.statements import fetch_one
 from psycopg.rows import tuple_row
-from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy import ColumnElement, func, literal_column
 from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_actuator.domain.emergencies import key_of
@@ -28,7 +28,8 @@ class Addition(Enum):
 
 
 async def add(connection: Connection, stop: Emergency) -> Addition:
-    """Keep a stop. The number of one that is there grows: a stop whose clear was given up has a new one."""
+    """Keep a stop. The number of one that is there only grows: a stop whose clear was given up has a new one, and a
+    replica that has not read that yet brings the older one."""
     add = insert(emergencies).values(
         emergency_id=stop.emergency_id,
         key=key_of(stop.esp_id, stop.gpio),
@@ -42,7 +43,7 @@ async def add(connection: Connection, stop: Emergency) -> Addition:
     put = add.on_conflict_do_update(
         index_elements=["emergency_id"],
         set_={"number": add.excluded.number},
-        where=emergencies.c.number.is_distinct_from(add.excluded.number),
+        where=add.excluded.number > func.coalesce(emergencies.c.number, -1),
     )
     row = await fetch_one(connection, tuple_row, put.returning(_IS_NEW))
     if row is None:
