@@ -107,26 +107,25 @@ class DueSweep:
             await set_within(self._wake, every_s)
 
     async def once(self) -> None:
-        """One look. Stops go first: they need no database. What NATS refuses of a press that failed, or of the bucket,
-        holds up none of the rest, such as OFF where a duration is over; the look then fails."""
+        """One look. Stops go first: they need no database. If NATS refuses to store a press that failed before, or the
+        bucket cannot be read, that is logged and the rest is done, such as OFF where a duration is over."""
         now = self._clock()
-        refused = [await _refusal_of(self._stops.raise_again())]
-        came = sorted(self._came_online)
-        for esp_id in came:
-            await self._stops.send_again(esp_id, "online")
-            self._came_online.discard(esp_id)
+        await _postponed_if_refused("presses", self._stops.raise_again())
+        for esp_id in sorted(self._came_online):
+            self._came_online.discard(esp_id)  # before it is sent: it may restart meanwhile, and is sent them again
             self._subscribing[esp_id] = now + _SUBSCRIBED_AFTER
             self._woken.add(esp_id)
-        for esp_id in [esp_id for esp_id, at in self._subscribing.items() if at <= now]:
+            await self._stops.send_again(esp_id, "online")
+        for esp_id, at in [*self._subscribing.items()]:
+            if at > now:
+                continue
             await self._stops.send_again(esp_id, "subscribed")
-            del self._subscribing[esp_id]
+            if self._subscribing.get(esp_id) == at:  # it may have gone away meanwhile
+                del self._subscribing[esp_id]
         if self._align_at is None or now >= self._align_at:
-            refused.append(await _refusal_of(self._align(now)))
+            await _postponed_if_refused("comparison with the bucket", self._align(now))
         await self._come_and_go(now)
         await self._what_is_due(now)
-        for error in refused:
-            if error is not None:
-                raise error
 
     async def _align(self, now: datetime) -> None:
         await self._ledger.align()
@@ -211,10 +210,9 @@ class DueSweep:
         return device is not None and device.online
 
 
-async def _refusal_of(step: Awaitable[None]) -> Exception | None:
-    """The error of NATS with which a step ends, if it does."""
+async def _postponed_if_refused(what: str, step: Awaitable[None]) -> None:
+    """Do a step of the look; if NATS refuses it, log that, and the next look does it."""
     try:
         await step
     except (BusUnavailable, NatsError) as error:
-        return error
-    return None
+        log.warning("sweep_postponed", step=what, reason=reason_of(error))

@@ -89,6 +89,8 @@ class Stops(Mapping[str, Emergency]):
         """The id of the last stop of everything, and the actuators that were sent OFF under it."""
         self._once_more: dict[str, int] = {}
         """When devices are sent their stops once more, ms; one entry per device."""
+        self._unsent: set[str] = set()
+        """Devices whose stops NATS did not take; they are due before any copy."""
         self._own: dict[str, Held] = {}
         self._gone: dict[str, int] = {}
         """Our changes, until the mirror has them: values, and revisions that were deleted."""
@@ -262,7 +264,9 @@ class Stops(Mapping[str, Emergency]):
             await self.tell(stop, "not cleared")
             self._once_more[stop.esp_id or ""] = self._now_ms() + _ONCE_MORE_MS
         except BusUnavailable:
-            self._failed[key_of(stop.esp_id, stop.gpio)] = stop
+            key = key_of(stop.esp_id, stop.gpio)
+            if key not in self._raising:  # a newer press is noted separately
+                self._failed[key] = stop
             raise
 
     async def follow(self, stop: Emergency) -> None:
@@ -278,7 +282,9 @@ class Stops(Mapping[str, Emergency]):
         try:
             await self._bus.publish_batch([*broadcast, *self._messages(stop, "behind", urgent=False)])
         except BusUnavailable:
-            self._not_followed[key] = stop
+            held = self.held(key)
+            if held is not None and held.stop.emergency_id == stop.emergency_id:  # a newer press is noted separately
+                self._not_followed[key] = stop
             raise
         self._was_sent(stop)
 
@@ -291,20 +297,23 @@ class Stops(Mapping[str, Emergency]):
 
     async def send_again(self, esp_id: str, why: str, *, twice: bool = False) -> None:
         """Send a device every stop that holds it. twice: once more after two seconds. BusUnavailable: `send_once_more`
-        sends them, for the caller may not come here again."""
+        sends them, for the caller may not come here again, and their copy two seconds after that."""
+        if twice and holds(self.board(), esp_id):
+            self._once_more[esp_id] = self._now_ms() + _ONCE_MORE_MS
+        try:
+            await self._send_holding(esp_id, why)
+        except BusUnavailable:
+            self._unsent.add(esp_id)
+            raise
+
+    async def _send_holding(self, esp_id: str, why: str) -> None:
         occasion = f"{why}-{self._now_ms() // 1000}"
         stops = [held.stop for held in holds(self.board(), esp_id)]
         if not stops:
             return
-        try:
-            await self._bus.publish_batch([self._own_message(stop, esp_id, occasion, urgent=True) for stop in stops])
-        except BusUnavailable:
-            self._once_more[esp_id] = self._now_ms()
-            raise
+        await self._bus.publish_batch([self._own_message(stop, esp_id, occasion, urgent=True) for stop in stops])
         if stops[0].gpio is None:
             self._late.sent(self.board(), stops[0], [esp_id], self._now_ms())
-        if twice:
-            self._once_more[esp_id] = self._now_ms() + _ONCE_MORE_MS
         metrics.STOPS.labels(why).inc(len(stops))
         log.info("emergency_sent_again", esp_id=esp_id, stops=len(stops), why=why)
 
@@ -312,14 +321,19 @@ class Stops(Mapping[str, Emergency]):
         """Send the devices that are due whatever holds them by now. BusUnavailable: they stay due."""
         now_ms = self._now_ms()
 
-        async def send(due: tuple[str, int]) -> None:
-            esp_id, at = due
-            await self.send_again(esp_id, "repeated")
-            if self._once_more.get(esp_id) == at:
+        async def send(esp_id: str) -> None:
+            was_unsent, at = esp_id in self._unsent, self._once_more.get(esp_id)
+            await self._send_holding(esp_id, "repeated")
+            self._unsent.discard(esp_id)
+            if at is None or self._once_more.get(esp_id) != at:
+                return
+            if was_unsent:
+                self._once_more[esp_id] = self._now_ms() + _ONCE_MORE_MS  # a copy at the same time may be lost with it
+            else:
                 del self._once_more[esp_id]
 
-        due = [(esp_id, at) for esp_id, at in self._once_more.items() if at <= now_ms]
-        await each_of(due, send, at_once=_DEVICES_AT_ONCE)
+        due = self._unsent.union(esp_id for esp_id, at in self._once_more.items() if at <= now_ms)
+        await each_of(sorted(due), send, at_once=_DEVICES_AT_ONCE)
 
     async def switch_off_what_was_on(self, stop: Emergency, pins: list[tuple[str, int]]) -> None:
         """OFF once to each of these actuators under a stop of a device or of everything."""
