@@ -129,7 +129,8 @@ async def plant(
         "KAISER_METRICS_PORT": "0",
     }
     at = {"host": broker.host, "port": broker.port}
-    profile = {env: {**at, "kind": "live"}, "other": {**at, "kind": "live"}, "again": {**at, "kind": "mock"}}
+    kinds = {env: "live", "other": "live", "again": "mock", "past": "replay"}
+    profile = {name: {**at, "kind": kind} for name, kind in kinds.items()}
     at_broker = {
         "KAISER_MQTT_DIALECTS": '["factory"]',
         "KAISER_MQTT_PROFILES": json.dumps(profile),

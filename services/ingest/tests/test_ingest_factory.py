@@ -30,6 +30,7 @@ from kaiser_ingest.publish import SystemEvents
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())
 VECTORS = [each for each in GOLDEN["messages"] if not each["retain"]]
+RETAINED = [each for each in GOLDEN["messages"] if each["retain"]]
 ORDER = "module/v1/ff/SVR3QA2098/order"
 ADMIN = Caller(user="ada", role="admin")
 
@@ -119,6 +120,38 @@ async def test_every_vector_ends_where_it_belongs(
     refused = [(each["topic"], each["code"]) for each in VECTORS if each["expect"] == "reject"]
     assert sorted((body["topic"], body["code"]) for _, body in rejected) == sorted(refused)
     assert {body["serial"] for _, body in rejected if "module/v1/ff/SVRT10003/" in body["topic"]} == {"SVRT10003"}
+
+
+async def test_every_retained_vector_ends_where_it_belongs(
+    world: Any, ingest_of: Callable[..., Any], until: Callable[..., Any], forgotten: Callable[[str], None]
+) -> None:
+    device = await world.device()
+    for number, vector in enumerate(RETAINED):
+        forgotten(vector["topic"])
+        await device.publish(number, vector["topic"], payload_of(vector), retain=True)
+    await device.all_acknowledged()
+    await device.close()
+    ingest = ingest_of()
+    await until(ingest.ready)
+
+    async def verdicts() -> dict[str, tuple[str, str]]:
+        found = await read(world, "TOPICS", "topic.live.>")
+        return {
+            topic_of(each.subject)[1]: (each.headers["Mqtt-Retain"], each.headers["Kaiser-Verdict"]) for each in found
+        }
+
+    async def all_there() -> bool:
+        return len(await verdicts()) == len(RETAINED)
+
+    await until(all_there)
+    assert await verdicts() == {
+        each["topic"]: ("1", each["kind"] if each["expect"] == "accept" else each["reason"]) for each in RETAINED
+    }
+    [accepted] = [each for each in RETAINED if each["expect"] == "accept"]
+    [body] = [body for _, body in await world.stored("FACTORY")]
+    assert differences(accepted["normalised"], body) == []
+    assert await world.stored("REJECTED") == []
+    assert (len(VECTORS), len(RETAINED)) == (95, 3)
 
 
 async def test_oddities_are_counted_by_name_and_a_pairing_that_names_a_serial_twice_is_rejected(
