@@ -6,6 +6,7 @@ from typing import Any
 
 KINDS: Mapping[str, str] = {
     "alarms-kill": "a process is killed 40 times while alarms rise and clear",
+    "factory": "a factory's production and commands, with each part killed or frozen",
     "mixed": "devices, factory, commands, stops and alarms at once, with each process killed and frozen",
     "kill-nats-of-three": "the leader of a NATS cluster of three is killed",
     "kill": "each process killed",

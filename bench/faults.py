@@ -50,6 +50,8 @@ def summary(verdict: dict[str, Any]) -> dict[str, Any]:
     common = {"name": verdict["name"], "at": verdict["started_at"], "versions": verdict["versions"]}
     if "alarms" in verdict:
         return {**common, "kills": verdict["kills"], **verdict["alarms"]}
+    if "factory" in verdict:
+        return {**common, "faults": verdict["faults"], **verdict["factory"]}
     judgement = verdict["judgement"]
     counts = ("sent", "stored", "rejected", "duplicates", "lost", "rejected_again", "shown_again", "broken")
     return {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from alarm_verdict import AlarmVerdict, alarm_line
+from factory_verdict import FactoryVerdict, factory_line
 from harness import ROOT, Stack
 from kaiser_stack import mosquitto
 from oracle import Judgement
@@ -52,6 +53,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _line_of(found: dict[str, Any]) -> str:
     if "alarms" in found:
         return alarm_line(found["name"], found["kills"], AlarmVerdict(**found["alarms"]))
+    if "factory" in found:
+        return factory_line(found["name"], found["faults"], FactoryVerdict(**found["factory"]))
     return line(Report(**found), Judgement(**found["judgement"]))
 
 
