@@ -20,6 +20,8 @@ from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfil
 from kaiser_common.runtime.settings import CommonSettings
 from leases import end_lease
 from pydantic import BaseModel
+from simulated_factory import SimulatedFactory
+from steered import is_known
 from waiting import until as wait_until
 
 WITHIN_S = 120.0
@@ -63,8 +65,11 @@ class Plant:
         self.heard: list[tuple[str, bytes]] = []
         self.on_message: Callable[[str, bytes], None] = lambda _, __: None
         self.broker = broker
+        self.relay_port = 0
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._filters: list[tuple[str, int]] = []
         self._client.on_message = self._on_message
+        self._client.on_connect = self._on_connect
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
 
@@ -72,6 +77,7 @@ class Plant:
         """Subscribe to messages of Kaiser; returns once the broker has confirmed."""
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
+        self._filters += [(each, 1) for each in filters]
         self._client.subscribe([(each, 1) for each in filters])
         assert subscribed.wait(WITHIN_S), "the broker confirms the subscription"
 
@@ -110,6 +116,10 @@ class Plant:
         except RpcError:
             return None
 
+    def _on_connect(self, *_: Any) -> None:
+        if self._filters:  # a broker that was stopped keeps no session of this client
+            self._client.subscribe(self._filters)
+
     def _on_message(self, _: Any, __: Any, message: Any) -> None:
         self.heard.append((message.topic, message.payload))
         self.on_message(message.topic, message.payload)
@@ -117,7 +127,11 @@ class Plant:
 
 @pytest.fixture
 async def plant(
-    bus_settings: CommonSettings, database: str, mosquitto_factory: Callable[[], Any], tmp_path: Path
+    bus_settings: CommonSettings,
+    database: str,
+    mosquitto_factory: Callable[[], Any],
+    tmp_path: Path,
+    free_port: Callable[[], int],
 ) -> AsyncIterator[Plant]:
     """A broker of its own, empty streams, an empty environment."""
     broker = mosquitto_factory()
@@ -131,6 +145,7 @@ async def plant(
     at = {"host": broker.host, "port": broker.port}
     kinds = {env: "live", "other": "live", "again": "mock", "past": "replay"}
     profile = {name: {**at, "kind": kind} for name, kind in kinds.items()}
+    profile["behind"] = {"host": "127.0.0.1", "port": free_port(), "kind": "live"}  # of a relay, if a test starts one
     at_broker = {
         "KAISER_MQTT_DIALECTS": '["factory"]',
         "KAISER_MQTT_PROFILES": json.dumps(profile),
@@ -143,6 +158,7 @@ async def plant(
         ingest.start()
         factory.start()
         plant = Plant(bus, broker, ingest, factory, env)
+        plant.relay_port = profile["behind"]["port"]
         try:
             # Before its first subscription the broker keeps nothing for ingest, and says nothing of that.
             await wait_until(lambda: "mqtt_connected" in ingest.log())
@@ -151,6 +167,15 @@ async def plant(
             plant.end()
             factory.kill()
             ingest.kill()
+
+
+@pytest.fixture
+async def simulated(plant: Plant) -> SimulatedFactory:
+    """A simulated factory, as soon as Kaiser has its state."""
+    await wait_until(lambda: plant.answers("modules", None, FactoryModules))
+    factory = SimulatedFactory(plant)
+    await wait_until(lambda: is_known(plant, factory))
+    return factory
 
 
 @pytest.fixture

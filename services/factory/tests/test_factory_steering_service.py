@@ -10,7 +10,6 @@ from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.schemas.api.factory import (
     CommandsPage,
     CommandsQuery,
-    FactoryCommandId,
     FactoryModules,
     SerialQuery,
     SteerAnswer,
@@ -20,44 +19,9 @@ from kaiser_common.contract.schemas.api.factory import (
 from kaiser_common.contract.schemas.factory import FactoryCommandEntry, FactoryModule
 from simulated_factory import AGV, MODULE, STORE, SimulatedFactory
 from simulated_vehicle import VEHICLE, SimulatedVehicle
+from steered import ended, sent_to, steer
 
 SEQUENCE = {"do": "sequence", "module": MODULE, "load_type": "WHITE", "duration": 1}
-
-
-@pytest.fixture
-async def simulated(plant: Any, until: Callable[..., Any]) -> SimulatedFactory:
-    """The factory, as soon as Kaiser has its state."""
-    await until(lambda: plant.answers("modules", None, FactoryModules))
-    factory = SimulatedFactory(plant)
-
-    async def known() -> bool:
-        factory.stand()  # what is said before ingest has subscribed is heard by nobody
-        found = await plant.answers("modules", None, FactoryModules)
-        states = {} if found is None else {each.serial: each.availability for each in found.items}
-        return {MODULE, STORE, AGV} <= {serial for serial, state in states.items() if state == "READY"}
-
-    await until(known)
-    return factory
-
-
-async def steer(
-    plant: Any, key: str | None = None, role: str = "operator", **request: Any
-) -> list[FactoryCommandEntry]:
-    answer = await plant.ask("steer", SteerRequest(request=request, idempotency_key=key), SteerAnswer, role)
-    return list(answer.commands)
-
-
-async def ended(plant: Any, until: Callable[..., Any], command_id: str, *states: str) -> FactoryCommandEntry:
-    async def there() -> FactoryCommandEntry | None:
-        found = await plant.answers("command", FactoryCommandId(command_id=command_id), FactoryCommandEntry)
-        return found if found is not None and found.state in states else None
-
-    found: FactoryCommandEntry = await until(there)
-    return found
-
-
-def sent_to(factory: SimulatedFactory, topic: str) -> list[dict[str, Any]]:
-    return [each for each in factory.orders if each["topic"] == topic]
 
 
 async def test_steering_from_preview_to_the_end(
