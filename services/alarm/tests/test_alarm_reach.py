@@ -1,5 +1,6 @@
 """The reach of channels: Apprise's own plugins against receivers on this machine."""
 
+import socket
 import threading
 from contextlib import closing
 from functools import cache
@@ -9,7 +10,7 @@ from ipaddress import ip_network
 import pytest
 from kaiser_alarm.domain.notification_texts import Text
 from kaiser_alarm.publish.channels import ChannelSender, WrongUrl, kind_of
-from kaiser_alarm.publish.reach import Reach, guarded
+from kaiser_alarm.publish.reach import Reach, Unreachable, guarded
 
 TEXT = Text("critical", "a leak")
 SETTING = "KAISER_ALARM_CHANNEL_NETWORKS"
@@ -73,6 +74,25 @@ async def test_a_redirect_of_a_channel_leads_to_no_private_address(receiver):
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize("name", ["apprise-xmpp", "apprise-xmpp-keepalive", "paho-mqtt-client-x", "apprise-later"])
+def test_a_thread_that_a_plugin_starts_reaches_no_private_address(receiver, name):
+    """The names that Apprise and paho give to theirs."""
+    reach(("10.0.0.0/8",))
+    outcomes: list[object] = []
+
+    def run() -> None:
+        try:
+            socket.create_connection(("127.0.0.1", int(receiver.url.rpartition(":")[2].partition("/")[0])), 60).close()
+            outcomes.append("connected")
+        except OSError as error:
+            outcomes.append(type(error))
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert outcomes == [Unreachable]
 
 
 @pytest.mark.parametrize(

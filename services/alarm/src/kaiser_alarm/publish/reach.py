@@ -13,7 +13,8 @@ from typing import Any
 
 from kaiser_common.contract.addresses import Network, may_reach
 
-_OF_PLUGINS = "paho-mqtt"
+_OF_PLUGINS = ("paho-mqtt", "apprise-")
+"""The beginning of the names of threads that plugins start on their own."""
 _EVENTS = frozenset({"socket.connect", "socket.sendto"})
 
 
@@ -40,7 +41,7 @@ def guarded(networks: tuple[Network, ...]) -> Reach:
     """Keep the threads of channels from all that is not public and not in these networks; called once in a process for
     the same ones, since it stays."""
     reach = Reach(f"channel of {', '.join(map(str, networks)) or 'the internet'} ")
-    names = (reach.threads, _OF_PLUGINS)
+    names = (reach.threads, *_OF_PLUGINS)
 
     def look(event: str, arguments: tuple[Any, ...]) -> None:
         if event in _EVENTS and threading.current_thread().name.startswith(names):
