@@ -231,9 +231,9 @@ def test_a_command_in_flight_outlives_a_kill(stack: Stack, rest: httpx.Client, d
     command = sent(rest, device, "ON")
     wait_until(device.commands, "the device has it")
     stack.kill(victim)
-    becomes(rest, command, "acknowledged", 60.0)
+    becomes(rest, command, "acknowledged")
     wait_until(lambda: rest.get(f"/api/v1/actuators/{device.esp_id}/{PIN}").status_code == 200, "actuator answers")
-    wait_until(lambda: actuator(rest, device)["state"] is True, "its status was not lost", 60.0)
+    wait_until(lambda: actuator(rest, device)["state"] is True, "its status was not lost")
 
 
 def test_a_stop_survives_a_restart_of_everything_and_is_sent_to_a_device_that_comes_back(make_stack: Any):

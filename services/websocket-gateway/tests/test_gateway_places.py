@@ -184,6 +184,7 @@ def at_its_limits(start_gateway):
     return start_gateway(KAISER_HTTP_PER_ADDRESS="500")
 
 
+@pytest.mark.timeout(900)  # ten presses, each of which may take a minute on a busy machine
 @pytest.mark.parametrize("name", FLOODS)
 async def test_a_stop_is_taken_whatever_somebody_without_a_token_does_from_the_same_address(
     at_its_limits, module_bus, name

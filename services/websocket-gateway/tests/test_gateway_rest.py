@@ -13,8 +13,14 @@ from websockets.exceptions import ConnectionClosed
 
 
 async def sign_in(gateway, password="correct horse", username="admin"):
+    """Sign in once the database answers in time: on a busy machine it may not (503)."""
     async with gateway.http(None) as http:
-        return await http.post("/api/v1/auth/token", data={"username": username, "password": password})
+
+        async def answered() -> httpx.Response | None:
+            answer = await http.post("/api/v1/auth/token", data={"username": username, "password": password})
+            return None if answer.status_code == 503 else answer
+
+        return await until(answered, "signing in is answered")
 
 
 async def test_the_first_administrator_signs_in_and_refreshes(gateway):
