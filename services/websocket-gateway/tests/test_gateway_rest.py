@@ -350,7 +350,7 @@ async def test_only_an_administrator_switches_the_mqtt_profile(gateway, module_b
     async with gateway.http("admin") as http:
         response = await http.post("/api/v1/system/mqtt/profile", json={"profile": "mock"})
     await client.close()
-    assert response.json() == {"active": "mock", "profiles": ["live", "mock"]}
+    assert response.json() == {"active": "mock", "profiles": ["live", "mock"], "address": None}
 
 
 async def test_an_administrator_makes_changes_and_takes_out_users(gateway):
