@@ -97,6 +97,7 @@ class Swallowing:
 
     @asynccontextmanager
     async def listening(self, port: int) -> AsyncIterator[None]:
+        """Accept connections at a port of 127.0.0.1."""
         async with await asyncio.start_server(self._on_client, "127.0.0.1", port):
             yield
 
@@ -119,6 +120,7 @@ class Swallowing:
         raise EOFError
 
     async def _pass_frames(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass what the broker says, one MQTT packet at a time: a PUBACK may follow other packets in one read."""
         while True:
             frame, length, shift = await reader.readexactly(1), 0, 0
             while True:
