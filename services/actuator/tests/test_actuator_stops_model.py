@@ -13,8 +13,8 @@ import logging
 import os
 import random
 from collections.abc import Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -26,11 +26,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from kaiser_actuator.api.emergencies import EmergencyApi
 from kaiser_actuator.consumers.devices import ActuatorMessages
-from kaiser_actuator.domain.emergencies import key_of
+from kaiser_actuator.domain.commands import CommandRecord
+from kaiser_actuator.domain.emergencies import covering, covers, key_of
 from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, Held, stamped
+from kaiser_actuator.domain.unit import Unit, admitted
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
-from kaiser_actuator.store import actuators, emergencies, history
+from kaiser_actuator.jobs.sweep import DueSweep
+from kaiser_actuator.store import actuators, command_records, emergencies, history
 from kaiser_actuator.store.numbers import Numbers
 from kaiser_actuator.store.stops import Stops
 from kaiser_common.bus.connection import BusUnavailable
@@ -47,6 +50,8 @@ from nats.errors import TimeoutError as NatsTimeoutError
 DEVICES = ("ESP_A", "ESP_B", "ESP_C")
 TRACKED, UNTRACKED = ("ESP_A", "ESP_B"), "ESP_C"
 """The devices with actuators, and one without: it has no stop of its own while everything is cleared."""
+PIN = 5
+"""The gpio of each actuator."""
 REFUSES_MS = 5_000
 SUBSCRIBED_AFTER_MS = 2_000
 REPEATS_MS = 30_000
@@ -205,6 +210,16 @@ class Row:
     cleared: tuple[int, int] | None = None
 
 
+class Pins:
+    """units: the actuators with the commands that wait for their devices. locks: of their rows, each held until a
+    transaction ends. given: the ids of the commands that were given to the OUTBOX."""
+
+    def __init__(self) -> None:
+        self.units = {(each, PIN): Unit(each, PIN, "god") for each in TRACKED}
+        self.locks = {key: asyncio.Lock() for key in self.units}
+        self.given: list[str] = []
+
+
 class World:
     """OUTBOX, ingest, broker and devices."""
 
@@ -250,6 +265,7 @@ class World:
         """When a process sent stops that the one which takes the alerts did not send, or has forgotten."""
         self.unheard: dict[str, list[int]] = {each: [] for each in DEVICES}
         """When a device missed a stop, or its alert was lost: it then alerts less often than it was sent stops."""
+        self.pins = Pins()
         self.events: set[str] = set()
         """The ids of the events that were published."""
         self.cleared: list[tuple[str, str]] = []
@@ -294,6 +310,9 @@ class World:
     async def publish_batch(self, messages, **_) -> None:
         self.events |= {each.msg_id for each in messages if each.subject.startswith("event.")}
         messages = [each for each in messages if each.subject.startswith("mqtt.")]
+        self.pins.given += [
+            each.msg_id.removeprefix("command-") for each in messages if each.msg_id.startswith("command-")
+        ]
         if messages:
             await self.gates.wait()
         is_stored = self.failures.pop() if messages and self.failures else None
@@ -409,6 +428,10 @@ class Transaction:
     def __init__(self, world) -> None:
         self.world = world
         self.changes: list[Callable[[], None]] = []
+        self.locks = AsyncExitStack()
+
+    async def lock(self, key: tuple[str, int]) -> None:
+        await self.locks.enter_async_context(self.world.pins.locks[key])
 
 
 class Pool:
@@ -422,11 +445,12 @@ class Pool:
     async def connection(self):
         await self.gates.wait()
         transaction = Transaction(self.world)
-        yield transaction
-        if transaction.changes:
-            await self.gates.wait()
-        for change in transaction.changes:
-            change()
+        async with transaction.locks:
+            yield transaction
+            if transaction.changes:
+                await self.gates.wait()
+            for change in transaction.changes:
+                change()
 
 
 class Ledger(EmergencyLedger):
@@ -470,7 +494,11 @@ class Tables:
         connection.changes.append(change)
 
     async def in_force(self, connection) -> dict[str, Emergency]:
-        rows = sorted(connection.world.table.values(), key=lambda row: row.stop.raised_at)
+        return self.stops_of(connection.world)
+
+    @staticmethod
+    def stops_of(world) -> dict[str, Emergency]:
+        rows = sorted(world.table.values(), key=lambda row: row.stop.raised_at)
         cleared: dict[str, int] = {}
         for row in rows:
             key = key_of(row.stop.esp_id, row.stop.gpio)
@@ -504,8 +532,30 @@ async def nothing(*_) -> None:
     return None
 
 
-async def no_units(*_) -> dict:
-    return {}
+class Rows:
+    """The statements of the product about actuators and their commands, on those made here."""
+
+    async def lock_covered(self, connection, esp_id, gpio) -> dict:
+        keys = [
+            key for key in sorted(connection.world.pins.units) if esp_id in (None, key[0]) and gpio in (None, key[1])
+        ]
+        for key in keys:
+            await connection.lock(key)
+        return {key: connection.world.pins.units[key] for key in keys}
+
+    async def lock_due(self, connection, _now, _heard, esp_ids) -> dict:
+        units = connection.world.pins.units
+        due = [key for key in sorted(units) if key[0] in esp_ids and not connection.world.pins.locks[key].locked()]
+        for key in due:
+            await connection.lock(key)
+        return {key: units[key] for key in due}
+
+    async def save(self, connection, before, after, _timeout) -> None:
+        if after != before:
+            connection.changes.append(lambda: connection.world.pins.units.update({after.key: replace(after, ended=())}))
+
+    async def waiting_devices(self, connection) -> list[str]:
+        return [key[0] for key, unit in connection.world.pins.units.items() if unit.waits_to_switch_on]
 
 
 async def devices_with_actuators(*_) -> set[str]:
@@ -531,6 +581,16 @@ class Replica:
         self.messages = ActuatorMessages(
             pool, line, self.stops, ledger, self.clears, timedelta(seconds=10), lambda: time_of(world.now)
         )
+        self.due = DueSweep(
+            pool,
+            line,
+            records,
+            self.stops,
+            ledger,
+            timedelta(seconds=10),
+            lambda: time_of(world.now),
+            world.heard_up_to,
+        )
         self.subscribing: dict[str, int] = {}
         """When devices that came online are sent their stops once more (`DueSweep`)."""
         self.looked_at = world.now
@@ -538,6 +598,7 @@ class Replica:
         self.look = None
         self.retry = None
         self.aligning = None
+        self.sweeping = None
 
 
 def at(stop: Emergency) -> tuple[str | None, int | None]:
@@ -570,6 +631,10 @@ class StopsModel(RuleBasedStateMachine):
         """So many of the bucket's values were looked at."""
         self.named: dict[str, set[str]] = {}
         """The reasons of requests to clear what was not confirmed, each with the stops that it may clear."""
+        self.waiting: dict[str, tuple[tuple[str, int], int]] = {}
+        """Commands that wait for their device: the actuator, and the revision of the bucket when each was admitted."""
+        self.looked_through = 0
+        """So many of the commands that were given to the OUTBOX were looked at."""
         self.presses: list[tuple[str, asyncio.Task]] = []
         self.at_devices: list[Press] = []
         if stopped:
@@ -824,6 +889,59 @@ class StopsModel(RuleBasedStateMachine):
         one = self.replicas[replica]
         if one.aligning is None or one.aligning.done():
             one.aligning = self.run(replica, one.ledger.align())
+
+    @rule(replica=st.integers(0, 1), esp_id=st.sampled_from(TRACKED))
+    def a_command_waits_for_its_device(self, replica, esp_id) -> None:
+        """Admitted by a replica that knows of no stop over the actuator, neither from the bucket nor from the table."""
+        key = (esp_id, PIN)
+        stops = {**Tables.stops_of(self.world), **self.replicas[replica].stops}
+        if self.world.pins.locks[key].locked() or covering(stops, *key) is not None:
+            return
+        now = time_of(self.world.now)
+        expires_at = now + timedelta(hours=10)
+        name = f"on{len(self.waiting)}"
+        command = CommandRecord(name, *key, "god", "ON", 1.0, 0, "ada", queued_at=now, expires_at=expires_at)
+        self.world.pins.units[key] = admitted(self.world.pins.units[key], command)
+        self.waiting[name] = key, self.bucket.revision
+
+    @rule(replica=st.integers(0, 1))
+    def what_waits_is_sent(self, replica) -> None:
+        one = self.replicas[replica]
+        if one.sweeping is None or one.sweeping.done():
+            one.sweeping = self.run(replica, one.due._what_is_due(time_of(self.world.now)))
+
+    @rule(replica=st.integers(0, 1), esp_id=st.sampled_from(TRACKED), wide=st.booleans(), cleared=st.booleans())
+    def a_replica_is_killed_before_it_recorded_a_stop(self, replica, esp_id, wide, cleared) -> None:
+        """A command waits meanwhile, and the other replica clears the stop, or not."""
+        self.a_command_waits_for_its_device(replica, esp_id)
+        self.slow = True
+        self.press(replica, (esp_id, None if wide else PIN))
+        self.flow(12)
+        self.restart(replica)
+        self.slow = False
+        if cleared:
+            self.clear(1 - replica, (esp_id, None if wide else PIN))
+            self.flow(12)
+        self.what_waits_is_sent(1 - replica)
+        self.flow(4)
+
+    @invariant()
+    def no_command_that_waited_is_sent_under_a_stop_or_after_its_clear(self) -> None:
+        """Of stops that were stored after the command; a sent one is looked at in the step in which it goes out."""
+        if not hasattr(self, "bucket"):
+            return
+        given, self.looked_through = self.world.pins.given[self.looked_through :], len(self.world.pins.given)
+        for name in given:
+            key, admitted_at = self.waiting[name]
+            over = [
+                stop.emergency_id
+                for _, revision, value in self.bucket.log
+                if value and revision > admitted_at and covers(stop := Emergency.model_validate_json(value), *key)
+            ]
+            known = {row.stop.emergency_id for row in self.world.table.values()}
+            ended = {each for each in over if each in self.bucket.deleted}
+            assert not ended, f"{name} was sent after the clear of {ended}"
+            assert not known.intersection(over), f"{name} was sent under {over}"
 
     @rule(slow=st.booleans())
     def records_are_held_up(self, slow) -> None:
@@ -1085,6 +1203,8 @@ class StopsModel(RuleBasedStateMachine):
                 for replica in range(2):
                     self.look(replica)
                     self.align(replica)
+                    self.what_waits_is_sent(replica)
+        self.no_command_that_waited_is_sent_under_a_stop_or_after_its_clear()
         self.only_what_somebody_asked_to_clear_is_over()
         in_force = self.bucket.stops()
         assert not any(stop.clearing for stop in in_force.values())
@@ -1136,7 +1256,10 @@ def quiet(monkeypatch):
     for name in ("add", "clear", "in_force", "is_known", "is_cleared", "is_echo"):
         monkeypatch.setattr(emergencies, name, getattr(tables, name))
     monkeypatch.setattr(history, "add", nothing)
-    monkeypatch.setattr(actuators, "lock_covered", no_units)
+    rows = Rows()
+    for name in ("lock_covered", "lock_due", "save"):
+        monkeypatch.setattr(actuators, name, getattr(rows, name))
+    monkeypatch.setattr(command_records, "waiting_devices", rows.waiting_devices)
     monkeypatch.setattr(actuators, "devices_with_actuators", devices_with_actuators)
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -1380,6 +1503,22 @@ def test_what_random_steps_once_found_holds(quiet, steps):
     for name, arguments in steps:
         getattr(model, name)(**arguments)
         model.only_what_somebody_asked_to_clear_is_over()
+    model.teardown()
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_command_that_waits_is_not_sent_under_a_stop_whose_replica_was_killed_nor_after_its_clear(
+    quiet, wide, cleared
+):
+    model = with_nothing_in_force()
+    model.a_replica_is_killed_before_it_recorded_a_stop(0, "ESP_A", wide, cleared)
+    settle(model)
+    model.what_waits_is_sent(1)
+    model.flow(12)
+    assert list(model.waiting) == ["on0"]
+    assert not model.world.pins.units["ESP_A", PIN].open, "it is cancelled"
+    model.no_command_that_waited_is_sent_under_a_stop_or_after_its_clear()
     model.teardown()
 
 
