@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import fault_figures, goals, scale_figures
+from bench import fault_figures, goals, overview, scale_figures
 from bench.charts import Chart, number, svg
 from bench.conditions import conditions, when, when_of
 from bench.readme_figures import first_run, first_start, speed
@@ -18,7 +18,7 @@ from bench.stops import table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results.json"
-FILES = {name: ROOT / f"bench/{name}.json" for name in ("stops", "soak", "faults", "first_start")}
+FILES = {name: ROOT / f"bench/{name}.json" for name in ("stops", "overview", "soak", "faults", "first_start")}
 """Results that other commands write; one that has never run has no file."""
 PAGES = (ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/scale.md")
 CHARTS = ROOT / "docs/pictures"
@@ -133,6 +133,17 @@ def stops(results: Mapping[str, Any]) -> str:
     return f"{said} {what}\n\n{table(found['stops'])}"
 
 
+def overview_table(results: Mapping[str, Any]) -> str:
+    """How long the overview of many sensors takes."""
+    found = results.get("overview")
+    if not found:
+        return "Not measured on a quiet machine yet.\n"
+    said = f"Commit and time: {when_of(found)}; load average before {_load(found)}."
+    asked = f"{found['requests']} requests one by one, {found['size_mb']} MB each"
+    what = f"{number(found['sensors'])} sensors with a day each, {asked}."
+    return f"{said} {what}\n\n{overview.table(found)}"
+
+
 def _load(found: Mapping[str, Any]) -> str:
     return " / ".join(f"{value:g}" for value in found["machine"]["load_before"])
 
@@ -209,6 +220,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "bars": bars,
     "goals": goals_table,
     "stops": stops,
+    "overview": overview_table,
     "soak": soak,
     "faults": faults,
     "speed": speed,

@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.overview import GOAL_MS
+
 Results = Mapping[str, Any]
-"""As `bench.figures.measured` reads them: bench/results.json, with `soak` and `faults` from their own files."""
+"""As `bench.figures.measured` reads them: bench/results.json, with `overview`, `soak` and `faults` from their own
+files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ GOALS: tuple[Goal, ...] = (
     Goal("observed.cost_of_saturation", "observed", "≤", 0.1, _at("observed", "costs")),
     Goal("factory.event_p99_ms", "factory", "<", 50, _at("factory", "event_ms", "p99")),
     Goal("factory.memory_mb", "factory", "≤", 150, _at("factory", "memory_mb", "full")),
+    Goal("overview.median_ms", "overview", "≤", GOAL_MS, _at("overview", "median_ms")),
     Goal("rest.memory_mb", "rest", "≤", 450, _at("rest", "memory_of_services_mb")),
     Goal("soak.most_growth_percent", "soak", "≤", 3, _most_growth),
     Goal("faults.longest_recovery_s", "faults", "≤", 15, _longest_recovery_s),

@@ -1,12 +1,13 @@
 """The figures of the pages are those of the files in bench/: drawn by `make figures`, never by hand."""
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from bench import fault_figures, figures, goals
+from bench import fault_figures, figures, goals, overview, results
 
 RESULTS = figures.measured()
 NOW = {
@@ -174,6 +175,27 @@ def test_the_figures_of_stops_are_drawn_with_their_commit_time_and_goal():
     assert "| nothing | 12 | 14 | < 50, met | 9 |" in drawn
     assert "| sign ins | 110 | 400 | < 200, **missed** | 30 |" in drawn
     assert "Not measured" in figures.stops({})
+
+
+def test_the_figures_of_the_overview_are_those_that_its_test_writes(tmp_path: Path):
+    took_ms = [float(number) for number in range(1, 200)]
+    path = tmp_path / "overview.json"
+    results.write(path, overview.results(took_ms, 1000, 1_234_567))
+    found = json.loads(path.read_text())
+    assert (found["median_ms"], found["p95_ms"], found["requests"]) == (100, 190, 199)
+    assert {"at", "commit", "machine"} <= found.keys()
+    found |= {"at": "2026-11-30T10:00:00Z", "commit": "abc1234"}
+    found["machine"]["load_before"] = [0.2, 0.5, 1.0]
+    drawn = figures.overview_table({"overview": found})
+    assert "Commit and time: abc1234, 2026-11-30 10:00 UTC; load average before 0.2 / 0.5 / 1." in drawn
+    assert "1,000 sensors with a day each, 199 requests one by one, 1.23 MB each." in drawn
+    assert "| median, ms | 100 | ≤ 100 | met |" in drawn
+    assert "| 95th percentile, ms | 190 | ≤ 3 times the median | met |" in drawn
+    slow = overview.results([101.0, 101.0, 101.0, 400.0], 1000, 1)
+    assert overview.table(slow).count("**missed**") == 2
+    [goal] = [one for one in goals.judged({"overview": slow}) if one.goal.name == "overview.median_ms"]
+    assert (goal.measured, goal.met) == (101.0, False)
+    assert "Not measured" in figures.overview_table({})
 
 
 _SVG = "{http://www.w3.org/2000/svg}"
