@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kaiser_common
@@ -86,3 +87,18 @@ def test_the_commands_need_nothing_but_the_standard_library(tmp_path):
 
 
 _ISOLATED = "import runpy, sys; sys.path[:0] = {sources!r}; runpy.run_module('kaiser_deploy', run_name='__main__')"
+
+
+def test_certs_says_until_when_the_certificate_is_valid_and_renews_it_by_the_same_authority(tmp_path):
+    folder = tmp_path / "secrets"
+    command = [sys.executable, "-m", "kaiser_deploy", "--folder", str(folder), "certs", "--host", "broker.example.org"]
+    days = set()
+    found = []
+    for _ in range(2):
+        days |= {datetime.now(UTC).date()}
+        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+        days |= {datetime.now(UTC).date()}
+        assert any(f"the certificate ends on {day + timedelta(days=825)}" in said for day in days), said
+        found.append([(folder / name).read_text() for name in ("authority/ca.crt", "tls/server.crt")])
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]

@@ -25,10 +25,11 @@ def main() -> None:
             case "secrets":
                 print(f"{len(made)} secrets made in {folder}" if made else f"all secrets are in {folder}")
             case "certs":
-                certificates.make(folder, [*filter(None, arguments.host), *_HOSTS], bus=arguments.bus)
+                end = certificates.make(folder, [*filter(None, arguments.host), *_HOSTS], bus=arguments.bus)
                 if arguments.cluster:
                     certificates.make_cluster(folder, _PEERS)
                 print(f"devices connect to port 8883 and trust {folder}/authority/ca.crt")
+                print(f"the certificate ends on {end}: run this again before")
             case "device":
                 for esp_id in arguments.esp_id:
                     print(_device(folder, esp_id, remove=arguments.remove))

@@ -1,7 +1,9 @@
 """Creates private authorities and certificates with openssl, for servers and a NATS cluster, and turns TLS on."""
 
+import ssl
 import subprocess
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from kaiser_deploy.secret_files import write
@@ -26,8 +28,9 @@ tls {
 """
 
 
-def make(folder: Path, hosts: Sequence[str], *, bus: bool) -> None:
-    """A new server certificate for these names and addresses, signed by the authority that is made at the first call.
+def make(folder: Path, hosts: Sequence[str], *, bus: bool) -> date:
+    """A new server certificate for these names and addresses, signed by the authority that is made at the first call;
+    the day (UTC) on which the first of the two ends.
 
     Devices trust `authority/ca.crt`. With `bus`, NATS speaks TLS too.
     """
@@ -37,6 +40,13 @@ def make(folder: Path, hosts: Sequence[str], *, bus: bool) -> None:
     write(folder / "mosquitto" / "conf.d" / "tls.conf", _MOSQUITTO)
     if bus:
         write(folder / "nats" / "tls.conf", _NATS)
+    return min(ends_on(tls / "server.crt"), ends_on(folder / "authority" / "ca.crt"))
+
+
+def ends_on(certificate: Path) -> date:
+    """The last day (UTC) of a certificate."""
+    said = _openssl(certificate.parent, "x509", "-in", certificate.name, "-noout", "-enddate")
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter=")), UTC).date()
 
 
 def make_cluster(folder: Path, hosts: Sequence[str]) -> None:
@@ -80,5 +90,6 @@ def _alternative(host: str) -> str:
     return f"IP:{host}" if host.replace(".", "").isdigit() or ":" in host else f"DNS:{host}"
 
 
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+def _openssl(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+    return done.stdout.decode()
