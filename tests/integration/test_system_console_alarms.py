@@ -192,6 +192,42 @@ def test_an_acknowledgement_shows_on_another_console_within_a_second_of_its_fram
     expect(row).to_contain_text("acknowledged by admin")
 
 
+def test_a_click_on_acknowledge_shows_in_the_row_within_a_second(
+    make_person: Callable[..., Person], console_stack: Stack
+):
+    """The second is one of the page's clock, which stands from before the click until the request is answered."""
+    esp_id = a_warm_device(console_stack)
+    person = make_person()
+    person.page.clock.install()
+    row = person.sign_in().open("alarms").row(esp_id)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 31.5)])
+    expect(row).to_contain_text("raised")
+    person.page.clock.pause_at(person.page.evaluate("Date.now()") / 1000 + 2)
+    with person.page.expect_response(re.compile("/acknowledge$")) as answer:
+        row.get_by_role("button", name=re.compile("^Acknowledge")).dispatch_event("click")
+    assert answer.value.ok
+    answer.value.finished()
+    for _ in range(10):
+        person.page.clock.run_for(100)
+    expect(row).to_contain_text("acknowledged by admin")
+
+
+@pytest.mark.speed
+def test_a_click_on_acknowledge_is_in_the_row_of_another_console_a_second_later(
+    make_person: Callable[..., Person], console_stack: Stack
+):
+    devices = [a_warm_device(console_stack) for _ in range(10)]
+    add_user(console_stack, "vera", "only looking", "viewer")
+    one, other = (make_person().sign_in(*user).open("alarms") for user in ((), ("vera", "only looking")))
+    console_stack.publish(reading(esp_id, 4, now_ms(), 31.5) for esp_id in devices)
+    for esp_id in devices:
+        expect(one.row(esp_id)).to_contain_text("raised")
+        expect(other.row(esp_id)).to_contain_text("raised")
+    for esp_id in devices:
+        one.row(esp_id).get_by_role("button", name=re.compile("^Acknowledge")).click()
+        expect(other.row(esp_id)).to_contain_text("acknowledged by admin", timeout=1000)
+
+
 @pytest.fixture
 def receiver(console_stack: Stack) -> Iterator[HttpReceiver]:
     """A receiver of notifications; the channels and routes of a test are removed after it."""
@@ -229,10 +265,16 @@ def test_an_alarm_that_was_raised_with_nobody_signed_in_was_delivered_and_is_the
         wait_until(lambda: rest.get("/api/v1/alarms", params={"esp_id": mock}).json()["items"], "an alarm is raised")
     wait_until(lambda: any(mock in one["message"] for one in receiver.taken), "the webhook has it", 120.0)
     wait_until(lambda: any(mock in mail for mail in mailbox.mails), "the mail server has it", 120.0)
+    for name in ("alarm", "nats", "websocket-gateway"):  # the night goes on
+        before = console_stack.pid(name)
+        console_stack.kill(name)
+        wait_until(lambda name=name, before=before: console_stack.pid(name) != before, f"{name} runs again", 60.0)
+    console_stack.settle()
     person = make_person(width=390).sign_in().open("alarms")
     row = person.row(mock).filter(has_text="device offline")
     expect(row).to_contain_text("raised")
     expect(person.page.locator(".alarm-badge")).to_have_attribute("aria-label", re.compile(r"^\d+ alarms?$"))
+    assert len([one for one in receiver.taken if mock in one["message"]]) == 1, "it was not sent a second time"
     assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

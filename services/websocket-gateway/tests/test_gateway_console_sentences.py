@@ -272,3 +272,26 @@ def test_a_toast_names_the_worst_of_the_alarms_that_began_together(missing: Call
     assert "emergency stop in force" in many["text"], "the critical one came last"
     assert "2 more" in many["text"]
     assert "emergency stop in force" in equal["text"], "of equal ones the first"
+
+
+STANDING = {"alarm_id": "a", "step": 2, "state": "raised", "acknowledged_by": None, "source": "ESP_A"}
+ACKNOWLEDGED = {"alarm_id": "a", "step": 3, "state": "acknowledged", "acknowledged_by": "ada", "what": "acknowledged"}
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [
+        ([("alarm", ACKNOWLEDGED)], ("acknowledged", "ada", "ESP_A")),
+        ([("alarm", ACKNOWLEDGED), ("alarm", {**STANDING, "step": 2})], ("acknowledged", "ada", "ESP_A")),
+        ([("alarm", {**ACKNOWLEDGED, "step": 2})], ("raised", None, "ESP_A")),  # the list is as new
+        ([("alarm", {**ACKNOWLEDGED, "alarm_id": "b"}), ("sensor_data", ACKNOWLEDGED)], ("raised", None, "ESP_A")),
+    ],
+)
+def test_an_alarm_of_a_list_is_as_the_newest_of_its_steps_has_left_it(
+    batch: list[Any], expected: tuple[Any, ...], missing: Callable[..., Any], tmp_path: Path
+):
+    if node() is None:
+        missing("node", "node is not installed")
+    events = [{"type": kind, "data": data} for kind, data in batch]
+    [[found]] = called("alarms.js", [["withSteps", [STANDING], events]], tmp_path)
+    assert (found["state"], found["acknowledged_by"], found["source"]) == expected

@@ -29,6 +29,16 @@ export function emptyText({ shown, ...others }) {
   return shown === "all" ? t("alarms.there_have_been_no_alarms") : t("alarms.nothing_is_wrong_no_alarm");
 }
 
+/** The alarms of a list after a batch of events, each as its newest step has left it. Which alarms a list has, only the server
+ * can say. */
+export function withSteps(items, batch) {
+  const since = new Map();
+  for (const { type, data } of batch) {
+    if (type === "alarm" && data.step > (since.get(data.alarm_id)?.step ?? 0)) since.set(data.alarm_id, data);
+  }
+  return items.map((alarm) => (since.get(alarm.alarm_id)?.step > alarm.step ? { ...alarm, ...since.get(alarm.alarm_id) } : alarm));
+}
+
 /** `current` holds the counts, null while unknown; `onBegun` is called with the alarms that began. */
 export function openAlarms({ api, feed, onBegun }) {
   const current = store(null);

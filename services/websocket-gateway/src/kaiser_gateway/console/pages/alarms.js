@@ -1,7 +1,7 @@
 /** Alarms: what is wrong now, who knows of it, and what was wrong before. */
 
 import { path } from "../core/api.js";
-import { emptyText } from "../core/alarms.js";
+import { emptyText, withSteps } from "../core/alarms.js";
 import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
 import { zoneOfDevice } from "../core/names.js";
@@ -35,7 +35,11 @@ export function Alarms({ parts }) {
   const query = { ...asQuery(narrowing), shown, limit: 100 };
   const loaded = usePages((cursor) => api.get(PATH, { ...query, cursor }), [filters]);
   const directory = useDirectory();
-  useEvents((batch) => batch.some(({ type }) => type === "alarm") && loaded.reloadSoon());
+  useEvents((batch) => {
+    if (!batch.some(({ type }) => type === "alarm")) return;
+    loaded.setData((data) => ({ ...data, items: withSteps(data.items, batch) }));
+    loaded.reloadSoon();
+  });
   const items = loaded.data?.items ?? [];
   return html`
     <${Head} title=${t("common.alarms")}>
