@@ -1,4 +1,4 @@
-"""How long the overview takes, as `make speed` measures it: the table, and bench/overview.json."""
+"""The time that the overview takes, as `make speed` measures it: the table, and bench/overview.json."""
 
 import statistics
 import time

@@ -28,7 +28,7 @@ class NtfyServer:
         return f"ntfy://{USER}:{PASSWORD.replace(' ', '%20')}@{self.address}/{topic}"
 
     def answer(self, method: str, path: str, authorization: str, body: Any) -> Answer:
-        """What ntfy answers to a request."""
+        """The answer of ntfy to a request."""
         if method != "POST" or path != "/" or not isinstance(body, dict):
             return 404, {"code": 40401, "http": 404, "error": "page not found"}
         expected = base64.b64encode(f"{USER}:{self.password}".encode()).decode()
@@ -56,7 +56,7 @@ class MatrixServer:
         return f"matrix://{USER}:{PASSWORD.replace(' ', '%20')}@{self.address}/#ops:test"
 
     def answer(self, method: str, path: str, authorization: str, body: Any) -> Answer:
-        """What the homeserver answers to a request."""
+        """The answer of the homeserver to a request."""
         parts = [unquote(part) for part in path.removeprefix("/_matrix/client/v3/").split("/")]
         if (method, parts) == ("POST", ["login"]):
             return self._login(body)
