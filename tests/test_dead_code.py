@@ -28,6 +28,7 @@ KINDS = {"function", "class", "method", "property", "import", "unreachable_code"
 CONSTANTS = {"DONE": "the exit status of a command that succeeded, beside the others"}
 CALLED_BY_LIBRARIES = {
     "do_POST": "of http.server",
+    "do_PUT": "of http.server",
     "log_message": "of http.server",
     "connection_lost": "of asyncio",
     "handle_DATA": "of aiosmtpd",
