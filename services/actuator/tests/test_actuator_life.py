@@ -73,8 +73,8 @@ def device(
 class Life:
     """The service's parts on real servers, a hand on its clock and on the registry of devices."""
 
-    def __init__(self, pool, bus, bucket, mirror) -> None:
-        self.now = START
+    def __init__(self, pool, bus, bucket, mirror, began_at: datetime = START) -> None:
+        self.now = began_at
         self.bus = bus
         self.pool = pool
         self.devices = {esp_id: device(esp_id) for esp_id in ("ESP_A", "ESP_B")}
@@ -1501,6 +1501,38 @@ async def test_a_lock_that_its_device_raised_is_cleared_there_though_the_clear_f
     life.wait(5)
     await life.look()
     assert (await life.emergencies())[-1:] == ["clear_emergency"]
+
+
+@pytest.mark.parametrize(
+    ("since", "is_cleared"),
+    [("nothing", True), ("a press", False), ("a press that was unread", False), ("two minutes", False)],
+)
+async def test_a_device_whose_clear_was_not_sent_because_actuator_was_killed_is_sent_it_after_the_start(
+    life, monkeypatch, since, is_cleared
+):
+    """It had raised the lock, and a person cleared it; nothing is sent while messages of devices are unread."""
+    await life.pump()
+    await life.say(life.message("alert", alert_type="hardware_error", message="dry"))
+    monkeypatch.setattr(life.stops, "free", lambda _stop: None)
+    life.wait(10)
+    await life.clear_at_once("ESP_A", 5)
+    await life.mirrored()
+    life.wait(120 if since == "two minutes" else 2)
+    if since == "a press":
+        await life.say(life.message("alert", 5, alert_type="hardware_error", message="a hand"))
+        life.wait(1)
+    again = Life(life.pool, life.bus, await bucket_of(life), life.mirror, began_at=life.now)
+    again.heard_up_to = life.now - timedelta(seconds=1)
+    await again.sweep.once()
+    if since == "a press that was unread":
+        await again.say(again.message("alert", 5, alert_type="hardware_error", message="a hand"))
+    again.heard_up_to = None
+    await again.clears.once()
+    assert await again.emergencies() == []
+    await again.sweep.once()
+    again.wait(6)
+    await again.clears.once()
+    assert ("clear_emergency" in await again.emergencies()) is is_cleared
 
 
 @pytest.mark.parametrize("by", ["a person", "the device"])

@@ -511,6 +511,14 @@ class Tables:
             and (row.stop.number or 0) >= cleared.get(key := key_of(row.stop.esp_id, row.stop.gpio), 0)
         }
 
+    async def cleared_unconfirmed(self, connection, since) -> list[Emergency]:
+        return [
+            row.stop
+            for row in connection.world.table.values()
+            if row.stop.esp_id is not None and row.cleared is not None and row.cleared[0] == 0
+            if row.cleared[1] >= ms_of(since)
+        ]
+
     async def is_known(self, connection, emergency_id) -> bool:
         return emergency_id in connection.world.table
 
@@ -1253,7 +1261,7 @@ class StopsModel(RuleBasedStateMachine):
 def quiet(monkeypatch):
     """No log lines: half of the time of this test went into them. No table of stops either."""
     tables = Tables()
-    for name in ("add", "clear", "in_force", "is_known", "is_cleared", "is_echo"):
+    for name in ("add", "clear", "in_force", "is_known", "is_cleared", "is_echo", "cleared_unconfirmed"):
         monkeypatch.setattr(emergencies, name, getattr(tables, name))
     monkeypatch.setattr(history, "add", nothing)
     rows = Rows()

@@ -13,7 +13,7 @@ from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator.domain.emergencies import cancels, is_held_by_device, key_of
-from kaiser_actuator.domain.emergency_core import Delete, Held, Put, is_part
+from kaiser_actuator.domain.emergency_core import Delete, Held, Put, holds, is_part
 from kaiser_actuator.domain.unit import on_stop
 from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import Connection, actuators, emergencies, history
@@ -159,6 +159,16 @@ class EmergencyLedger:
             if key not in board:
                 log.warning("emergency_restored", key=key, raised_by=stop.raised_by)
                 await self._stops.apply(Put(key, stop.model_copy(update={"number": None}), 0))
+
+    async def free_again(self, since: datetime) -> None:
+        """Send a clear once more to devices whose stop was cleared since a time without their word, unless a stop holds
+        them by now: a process that was killed after the clear may not have sent it."""
+        async with self._pool.connection() as connection:
+            cleared = await emergencies.cleared_unconfirmed(connection, since)
+        board = self._stops.board()
+        for stop in cleared:
+            if is_held_by_device(stop) and stop.esp_id is not None and not holds(board, stop.esp_id):
+                self._stops.free(stop)
 
     async def _end(self, held: Held, key: str) -> None:
         """End a stop that is cleared in the table. Its device may have been sent it again in between, as where it

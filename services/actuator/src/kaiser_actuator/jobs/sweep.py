@@ -35,6 +35,9 @@ _SUBSCRIBED_AFTER = timedelta(seconds=2)
 """The firmware sends its first heartbeat and subscribes after it, in small packets that TCP may hold back; the broker
 drops the messages that come in between. So a device that came online is sent its stops a second time, and its commands
 after that."""
+_KILLED_WITHIN = timedelta(minutes=1)
+"""A process that was killed is replaced within this time. Earlier clears are not sent again: somebody may have pressed
+at the device since, and the alert may be lost."""
 GUARD = "duration guard"
 
 
@@ -70,6 +73,8 @@ class DueSweep:
         """Devices that went away or restarted since the tables were brought in line; at most one entry per device."""
         self._wake = asyncio.Event()
         self._align_at: datetime | None = None
+        self._began_at: datetime | None = clock()
+        """When this process began, until it has looked for clears that an earlier one may not have sent."""
 
     def on_device(self, esp_id: str, device: DeviceRecord | None) -> None:
         """Remember which devices came online; at most as many as there are devices.
@@ -146,6 +151,9 @@ class DueSweep:
 
     async def _what_is_due(self, now: datetime) -> None:
         heard = await self._heard(now)
+        if self._began_at is not None and heard >= self._began_at:  # an alert that is unread may be a new stop
+            await self._ledger.free_again(self._began_at - _KILLED_WITHIN)
+            self._began_at = None
         async with self._pool.connection() as connection:
             waiting = [
                 esp_id for esp_id in await command_records.waiting_devices(connection) if self.takes_commands(esp_id)

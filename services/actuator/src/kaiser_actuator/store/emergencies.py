@@ -17,6 +17,10 @@ from kaiser_actuator.store.tables import emergencies
 
 _IS_NEW: ColumnElement[bool] = literal_column("xmax = 0")
 """Of a row that was inserted, and not changed."""
+_STOP = (
+    "emergency_id, esp_id, gpio, reason, raised_by, (extract(epoch FROM raised_at) * 1000)::bigint AS raised_ms, number"
+)
+"""In the order in which `_to_stop` takes them."""
 
 
 class Addition(Enum):
@@ -115,6 +119,15 @@ async def is_echo(connection: Connection, esp_id: str, gpio: int | None, sequenc
     return bool(row and row[0])
 
 
+async def cleared_unconfirmed(connection: Connection, since: datetime) -> list[Emergency]:
+    """The stops of devices that were cleared since a time and whose device said nothing then."""
+    cursor = await connection.execute(
+        f"SELECT {_STOP} FROM actuator.emergencies WHERE cleared_at >= %s AND cleared_seq = 0 AND esp_id IS NOT NULL",
+        (since,),
+    )
+    return [_to_stop(row) for row in await cursor.fetchall()]
+
+
 async def in_force(connection: Connection) -> dict[str, Emergency]:
     """The newest stop of each key that is not cleared. A press that was written down only after a newer one of its key
     was cleared is over: the clear was of both."""
@@ -124,8 +137,7 @@ async def in_force(connection: Connection) -> dict[str, Emergency]:
 async def _in_force(connection: Connection, condition: LiteralString, values: tuple[Any, ...]) -> dict[str, Emergency]:
     cursor = await connection.execute(
         f"""
-        SELECT DISTINCT ON (key) key, emergency_id, esp_id, gpio, reason, raised_by,
-               (extract(epoch FROM raised_at) * 1000)::bigint, number
+        SELECT DISTINCT ON (key) key, {_STOP}
         FROM actuator.emergencies e WHERE cleared_at IS NULL {condition}
           AND NOT EXISTS (SELECT 1 FROM actuator.emergencies c
                           WHERE c.key = e.key AND c.cleared_at >= e.raised_at AND c.number > e.number)
@@ -133,5 +145,9 @@ async def _in_force(connection: Connection, condition: LiteralString, values: tu
         """,
         values,
     )
+    return {row[0]: _to_stop(row[1:]) for row in await cursor.fetchall()}
+
+
+def _to_stop(row: tuple[Any, ...]) -> Emergency:
     names = ("emergency_id", "esp_id", "gpio", "reason", "raised_by", "raised_at", "number")
-    return {row[0]: Emergency.model_validate(dict(zip(names, row[1:], strict=True))) for row in await cursor.fetchall()}
+    return Emergency.model_validate(dict(zip(names, row, strict=True)))
