@@ -34,6 +34,7 @@ MODULES = {
         "right_of_way",
         "rpc",
         "settings",
+        "turns",
         "waiting",
     },
     "runtime": {
@@ -53,6 +54,7 @@ MODULES = {
     }
     | {
         "partitions",
+        "readiness",
         "service",
         "settings",
         "statements",

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 from kaiser_common.bus.rpc import RpcError
-from kaiser_gateway.domain.tokens import Identity
+from kaiser_gateway.domain.tokens import Identity, TokenRefused
+from kaiser_gateway.store import standing
 from kaiser_gateway.store.standing import Standings
 from kaiser_gateway.store.users import Account
 from waiting import until
@@ -44,6 +45,41 @@ async def test_an_answer_of_before_does_not_hide_a_user_who_was_just_made():
             await asyncio.sleep(0)
         await until([before, after][number].done, "it has its answer")
     assert standings.ended(Identity("bob", "viewer", 0.0, generation=2)) is None
+
+
+async def test_a_user_who_was_just_made_at_another_gateway_is_known_at_once_and_a_removed_one_reads_nothing():
+    table = Table()
+    standings = Standings(table, NoneEnded())  # type: ignore[arg-type]
+    first = asyncio.create_task(standings.read())
+    await until(lambda: len(table.asked) == 1, "the first read has asked")
+    table.asked[0].set()
+    await first
+    with pytest.raises(TokenRefused, match="there is no longer a user eve"):
+        await standings.require_current(Identity("eve", "viewer", 0.0, generation=1))
+    assert len(table.asked) == 1
+    table.accounts.append(Account("bob", "viewer", 2))
+    standings._at -= 1.0
+    bob = Identity("bob", "viewer", 0.0, generation=2)
+    asking = [asyncio.create_task(standings.require_current(bob)) for _ in range(10)]
+    await until(lambda: len(table.asked) == 2, "the users are read at once")
+    table.asked[1].set()
+    async with asyncio.timeout(60):
+        await asyncio.gather(*asking)
+    assert len(table.asked) == 2, "once for all who ask"
+
+
+async def test_a_user_who_is_not_known_yet_is_refused_after_a_second_where_the_database_hangs(monkeypatch):
+    table = Table()
+    monkeypatch.setattr(standing, "_AT_ONCE_S", 0.01)
+    standings = Standings(table, NoneEnded())  # type: ignore[arg-type]
+    first = asyncio.create_task(standings.read())
+    await until(lambda: len(table.asked) == 1, "the first read has asked")
+    table.asked[0].set()
+    await first
+    standings._at -= 1.0
+    async with asyncio.timeout(60):
+        with pytest.raises(TokenRefused, match="there is no longer a user bob"):
+            await standings.require_current(Identity("bob", "viewer", 0.0, generation=2))
 
 
 async def test_an_administrator_waits_a_limited_time_for_others_who_read_the_users():

@@ -58,7 +58,7 @@ class Guard:
             raise TokenRefused(f"tokens of the issuer {issuer[:200]!r} are not accepted here")
         identity = self.signer.read(token, "access", time.time())
         if self.standings is not None:
-            self.standings.require(identity)
+            await self.standings.require_current(identity)
         return identity
 
     def _say_foreign(self, issuer: str) -> None:

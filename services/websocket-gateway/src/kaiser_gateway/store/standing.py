@@ -18,6 +18,9 @@ log = structlog.get_logger()
 
 _EVERY_S = 2.0
 _FRESH_S = 5.0
+_AGAIN_S = 0.5
+_AT_ONCE_S = 1.0
+_NOT_NOW: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,26 @@ class Standings:
             async with turn_of(self._reading, "the users are being read", self._waits_s):
                 await self._read()
         self.require(identity)
+
+    async def require_current(self, identity: Identity) -> None:
+        """Raises TokenRefused for a token that is no longer valid.
+
+        A token of a later generation than all that are known is of a user who was made or changed since the last look,
+        maybe at another gateway. Then the users are read at once, at most twice a second and for a second at most.
+        """
+        if self._is_later(identity):
+            try:
+                async with asyncio.timeout(_AT_ONCE_S), self._reading:
+                    if self._is_later(identity) and time.monotonic() - self._at > _AGAIN_S:
+                        await self._read()
+            except _NOT_NOW as error:
+                log.debug("users_not_read", error=str(error) or type(error).__name__)
+        self.require(identity)
+
+    def _is_later(self, identity: Identity) -> bool:
+        if identity.external or identity.generation is None or self._known is None:
+            return False
+        return identity.generation > max((each.generation for each in self._known.values()), default=0)
 
     def require(self, identity: Identity) -> None:
         """Raises TokenRefused for a token that is no longer valid."""
