@@ -113,6 +113,8 @@ async def at_work(settings: CommonSettings, database: str, *open_ones: Command) 
         ("queued", "sent", "sent", None),
         ("queued", "unconfirmed", "unconfirmed", None),
         ("unconfirmed", "sent", "sent", None),
+        ("unconfirmed", "expired", "expired", 5101),
+        ("unconfirmed", "refused", "refused", 5405),
         ("queued", "expired", "expired", 5101),
         ("queued", "refused", "refused", 5405),
         ("sent", "refused", "refused", 5405),

@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kaiser_common.bus.connection import BusUnavailable
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox
+from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
 from kaiser_common.runtime.consume import DeadLetters, take
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
+from kaiser_factory_dialect.subjects import from_token, is_receipt
 from kaiser_ingest.consumers import factory_exit
 from kaiser_ingest.consumers.factory_exit import FactoryExit
 from kaiser_ingest.mqtt.sending import ConnectionLost
@@ -64,6 +65,8 @@ class Plant:
     """The reason code of the broker's acknowledgements."""
     told: list[tuple[str, str]] = field(default_factory=list)
     """The system events, with their severities."""
+    receipts: dict[str, list[str]] = field(default_factory=dict)
+    """The outcomes that were reported of each command, in order."""
 
     def fault(self) -> str:
         """The fault that is drawn for this step; time goes on."""
@@ -105,8 +108,13 @@ class Bus:
         self._plant = plant
         self.client = Client(plant)
 
-    async def publish(self, *_: Any, **__: Any) -> None:
-        self._plant.at_step(lambda: None, BusUnavailable("away"))
+    async def publish(self, subject: str, body: bytes, *_: Any, **__: Any) -> None:
+        def note() -> None:
+            if is_receipt(subject):
+                outcome = FactoryReceipt.model_validate_json(body).outcome
+                self._plant.receipts.setdefault(from_token(subject.rpartition(".")[2]), []).append(outcome)
+
+        self._plant.at_step(note, BusUnavailable("away"))
 
 
 class Connection:
@@ -259,12 +267,31 @@ def test_a_command_is_written_once_in_time_and_in_its_environment_or_never(
         assert (message.env, message.epoch) == (each.environment.env, each.environment.epoch)
         assert each.environment.kind != "replay" or each.environment.armed
         assert each.topic in LISTENS
+    for command_id, outcomes in plant.receipts.items():
+        # The journal ends such a command as never written.
+        if outcomes[-2:] == ["unconfirmed", "expired"]:
+            assert command_id.removeprefix("c").encode() not in written
     if not faults and not steps:
         # A course without faults: time goes on by a second a step, and a good command is written.
         first = commands[0]
         good = first[0] in LISTENS and first[1:3] == ("live", 1) and -10_000 <= first[3] < 4000 and not first[4]
         if good and (kind[0] != "replay" or kind[1]):
             assert b"0" in written
+
+
+def test_a_command_whose_time_is_out_after_it_was_taken_over_is_reported_as_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    until_unconfirmed = [11_000, 0, 0, 0, 0]
+    """From the last: connection, its answer, +ACK, acknowledgement, and the receipt, which takes 11 s."""
+    plant = Plant(["none"] * 30, [0] * 20 + until_unconfirmed, FactoryEnvironment(env="live", kind="live", epoch=1))
+    message = FactoryOutbox(
+        topic=LISTENS[0], payload_base64="e30=", env="live", epoch=1, queued_at=BEGAN_MS, command_id="c"
+    )
+    plant.waiting[reply_of(0)] = delivery_of(0, "mqtt.factory.command.S", message)
+    monkeypatch.setattr(factory_exit, "now_ms", lambda: plant.now_ms)
+    asyncio.run(run(plant))
+    assert (plant.written, plant.receipts) == ([], {"c": ["unconfirmed", "expired"]})
 
 
 @pytest.mark.parametrize(

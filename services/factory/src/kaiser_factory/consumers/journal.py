@@ -274,8 +274,9 @@ def _by_receipt(entry: JournalEntry, receipt: FactoryReceipt) -> JournalEntry:
             return sent(entry, receipt.at)
         case "unconfirmed":
             return lost(entry, receipt.at)
-        case "expired" if entry.state == "queued":
-            return replace_fields(entry, state="expired", at=receipt.at, code=Code.PUBLISH_FAILED)
+        case "expired" if entry.state in {"queued", "unconfirmed"}:
+            # Ingest may find a command too late after it said "unconfirmed": it was not written then.
+            return replace_fields(entry, state="expired", at=receipt.at, sent_at=None, code=Code.PUBLISH_FAILED)
         case "refused" if is_open(entry):
             return replace_fields(
                 entry, state="refused", at=receipt.at, code=Code.PERMISSION_DENIED, result=receipt.detail
