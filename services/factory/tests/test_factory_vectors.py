@@ -1,4 +1,5 @@
-"""The handed vectors of commands, views and the journal through ingest, factory, NATS, PostgreSQL and a broker."""
+"""The handed vectors of commands and the journal through a broker, ingest, NATS, factory and PostgreSQL; those of views
+from NATS on: their receive times are given, which a broker cannot set."""
 
 import json
 import re
