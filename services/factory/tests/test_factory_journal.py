@@ -231,3 +231,22 @@ async def test_a_process_that_another_has_replaced_sends_no_step_again(
         await frozen.expire(lambda: position(THE_END))
         assert stored("drop") == queued
         assert queued[0] == "queued"
+
+
+async def test_steps_that_were_loaded_before_their_commit_was_confirmed_are_followed_once(
+    bus_settings: CommonSettings, database: str, stored
+) -> None:
+    began = now_ms()
+    first = made("pick", pick(began).command, entries.queue(pick(began).command, began))
+    steps = [replace(each, request_key="one") for each in (in_sequence(first), drop(began))]
+    with_database = bus_settings.model_copy(update={"database_url": SecretStr(database)})
+    async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
+        journal = Journal(bus, ENVIRONMENT)
+        journal.begin("one", began)
+        async with pool.connection() as connection:
+            await commands.insert(connection, steps)
+        async with pool.connection() as connection:
+            await journal.load(connection)
+        assert journal.confirm("one", steps) == steps  # to be sent
+        moved = journal.settled([], [], began + 10_000)
+        assert [(each.command_id, each.state) for each in moved] == [("pick", "expired"), ("drop", "abandoned")]

@@ -107,9 +107,9 @@ class SteeringApi:
             made = self._commands(found, request.request, key, caller)
             await store.insert(connection, made)
             self._journal.begin(key, self._now_ms())
-        self._journal.add(made)
-        await self._journal.publish(made)
-        await self._journal.send([each for each in made if each.entry is not None])
+        due = self._journal.confirm(key, made)
+        await self._journal.publish(due)
+        await self._journal.send([each for each in due if each.entry is not None])
         return SteerAnswer(commands=[entry_of(each) for each in made])
 
     async def commands(self, query: CommandsQuery, _: Caller) -> CommandsPage:

@@ -73,10 +73,10 @@ class Journal:
         """Load the open commands. Those of another environment or epoch are abandoned; they are returned, to be
         published after the commit. A command that nothing answers has ended with "sent", and stays unchanged."""
         self._open, self._late, self._waiting, self._index = {}, {}, {}, CommandIndex()
-        self._unconfirmed.clear()
         left: list[Command] = []
         now = now_ms()
         for command in await store.open_ones(connection):
+            self._unconfirmed.pop(command.request_key, None)
             if command.entry is not None and not is_open(command.entry):
                 continue
             if (command.env, command.epoch) != (self.environment.env, self.environment.epoch):
@@ -105,8 +105,12 @@ class Journal:
             del self._unconfirmed[next(iter(self._unconfirmed))]
 
     async def find_unconfirmed(self, connection: Connection, now: int) -> None:
-        """Follow the commands of requests whose commit was made and not confirmed. They were never sent, and expire."""
+        """Follow the commands of requests whose commit was made and not confirmed. They were never sent, and expire.
+
+        A commit under way holds the lock of steering: until it has ended, nothing is looked for."""
         due = [key for key, since in self._unconfirmed.items() if now - since >= _CONFIRMED_WITHIN_MS]
+        if not due or not await store.try_lock(connection):
+            return
         for key in due:
             found = await store.of_request(connection, self.environment.env, key)
             if self._unconfirmed.pop(key, None) is not None:
@@ -116,10 +120,24 @@ class Journal:
         """Whether `find_unconfirmed` has something to look for."""
         return any(now - since >= _CONFIRMED_WITHIN_MS for since in self._unconfirmed.values())
 
+    def confirm(self, request_key: str, made: Sequence[Command]) -> list[Command]:
+        """Follow the commands of a request whose commit is confirmed; those that are to be published and sent.
+
+        A late confirmation: the commands were found in the table before, and are left as they are. Of them only those
+        that still wait or are still queued are to be sent."""
+        if self._unconfirmed.pop(request_key, None) is not None:
+            self.add(made)
+            return list(made)
+        waiting = {each.command_id for steps in self._waiting.values() for each in steps}
+        return [each for each in made if each.command_id in waiting or self._is_queued(each.command_id)]
+
+    def _is_queued(self, command_id: str) -> bool:
+        found = self._open.get(command_id)
+        return found is not None and _of(found).state == "queued"
+
     def add(self, commands: Iterable[Command]) -> None:
         """Follow commands that were committed."""
         for command in (each.kept() for each in commands):
-            self._unconfirmed.pop(command.request_key, None)
             if command.entry is None:
                 self._waiting.setdefault(command.sequence_id or "", []).append(command)
             else:

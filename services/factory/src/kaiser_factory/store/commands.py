@@ -102,6 +102,12 @@ async def lock(connection: Connection) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_STEERING,))
 
 
+async def try_lock(connection: Connection) -> bool:
+    """Take the lock of `lock` until the transaction ends, if it is free. Then the commands of every earlier request are
+    visible, or never will be."""
+    return bool(await fetch_one(connection, scalar_row, select(func.pg_try_advisory_xact_lock(_STEERING))))
+
+
 async def of_request(connection: Connection, env: str, request_key: str) -> list[Command]:
     """The commands that a request with this key became; none: it is new."""
     statement = _SELECT.where(_c.env == env, _c.request_key == request_key).order_by(_c.step)
