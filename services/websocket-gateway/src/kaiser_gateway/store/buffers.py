@@ -9,12 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.bus.direct import API, DirectMessage, next_messages
 from kaiser_common.bus.pull import ask, stream_info
-from kaiser_common.bus.waiting import cancellable
 from kaiser_common.contract.subjects import TOPICS
 from kaiser_factory_dialect.subjects import topic_of, topic_subject
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from kaiser_gateway.domain.kept import TopicMessage, kept_of
@@ -24,15 +23,12 @@ _ASK_S = 3.0
 _FIRST_S = 10.0
 """How long the first part of a page may take: it must get somewhere."""
 _FIRST_WINDOW, _GROWS = 2000, 4
-_SILENCE_S = 5.0
-_AT_ONCE = 500
-_BYTES_AT_ONCE = 4 * 1024 * 1024
 _BATCHES = 6
-"""Batches under way at a time, for all readers together: NATS disconnects a client for which 64 MiB wait, which ends
-the requests of all users, emergency stops included."""
+"""Batches of 4 MiB under way at a time, for all readers together: NATS disconnects a client for which 64 MiB wait, and
+that ends the requests of all users, emergency stops included."""
 _HANDED_ON = 20
 """Messages of a batch that are handed on between two turns of the others."""
-_DIRECT_GET = f"$JS.API.DIRECT.GET.{TOPICS.name}"
+_DIRECT_GET = f"{API}.{TOPICS.name}"
 _PURGES_AT_ONCE = 16
 _COUNTED_AT_ONCE = 200
 """Topics that are counted between two turns of the others: some milliseconds."""
@@ -56,17 +52,6 @@ class Page:
 
     messages: Sequence[TopicMessage]
     before: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class DirectMessage:
-    """A message as `DIRECT.GET` answers with it."""
-
-    subject: str
-    body: bytes
-    headers: Mapping[str, str]
-    stream_sequence: int
-    timestamp_ns: int = 0
 
 
 class Buffers:
@@ -179,24 +164,18 @@ class Buffers:
 
         Asked for in batches, without a consumer: a stream has a limit of these, and pages are many.
         """
-        inbox = self._bus.client.new_inbox()
-        subscription = await self._bus.client.subscribe(inbox)
-        try:
-            while start < end:
-                request = {"seq": start, "next_by_subj": subject, "batch": _AT_ONCE, "max_bytes": _BYTES_AT_ONCE}
+        while start < end:
+            try:
                 async with self._batches:
-                    await self._bus.client.publish(_DIRECT_GET, json.dumps(request).encode(), reply=inbox)
-                    batch = [found async for found in _batch(subscription)]
-                start = end
-                async for found in _in_turns(batch):
-                    if found.stream_sequence >= end:
-                        return
-                    start = found.stream_sequence + 1
-                    yield found
-        except (NatsError, OSError) as error:
-            raise BuffersUnavailable(f"NATS does not answer: {error or type(error).__name__}") from error
-        finally:
-            await subscription.unsubscribe()
+                    batch = await next_messages(self._bus, TOPICS.name, subject, start)
+            except BusUnavailable as error:
+                raise BuffersUnavailable(str(error)) from error
+            start = end
+            async for found in _in_turns(batch):
+                if found.stream_sequence >= end:
+                    return
+                start = found.stream_sequence + 1
+                yield found
 
     async def _state(self, request: dict[str, str]) -> dict[str, Any]:
         answer = await stream_info(self._bus, TOPICS.name, request, _ASK_S)
@@ -211,14 +190,3 @@ async def _in_turns(batch: Sequence[DirectMessage]) -> AsyncIterator[DirectMessa
         yield found
         if number % _HANDED_ON == 0:
             await asyncio.sleep(0)
-
-
-async def _batch(subscription: Subscription) -> AsyncIterator[DirectMessage]:
-    """The messages of one batch; an answer with a status ends it."""
-    while True:
-        with cancellable():
-            found = await subscription.next_msg(timeout=_SILENCE_S)
-        headers = found.headers or {}
-        if "Nats-Sequence" not in headers:
-            return
-        yield DirectMessage(headers["Nats-Subject"], found.data, headers, int(headers["Nats-Sequence"]))
