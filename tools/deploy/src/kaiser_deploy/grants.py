@@ -178,7 +178,7 @@ def grants() -> tuple[Grants, ...]:
             reads(TOPICS),
             reads(FACTORY),
             [f"{_API}.STREAM.INFO.{stream.name}" for stream in (TOPICS, FACTORY)],
-            [f"{_API}.STREAM.PURGE.{FACTORY.name}"],
+            [f"{_API}.DIRECT.GET.{TOPICS.name}", f"{_API}.STREAM.PURGE.{FACTORY.name}"],
             [TO_FACTORY],
             events_of("factory"),
             REJECTED.subjects,

@@ -6,13 +6,16 @@ unavailable or a gap: the state is rebuilt in this way. It contains all changes 
 published for them; a viewer gets the rows as they are then.
 """
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
-from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.bus.direct import next_messages
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.contract.pack import NotAPack
@@ -20,7 +23,7 @@ from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import FACTORY, KEPT_OF_FACTORY_S, TOPICS, is_packed
 from kaiser_common.runtime.clock import now_ms, utc_now
 from kaiser_factory_dialect import wire
-from kaiser_factory_dialect.kept_messages import head_of, stored_arrival
+from kaiser_factory_dialect.kept_messages import StoredMessage, head_of, stored_arrival
 from kaiser_factory_dialect.subjects import is_receipt
 
 from kaiser_factory import metrics, publish
@@ -28,10 +31,12 @@ from kaiser_factory.domain.live import VALUES, Changes, FactoryState, may_hide_a
 
 log = structlog.get_logger()
 
-_UNUSED_S = 1.0
-"""TOPICS has 32 consumers at most, and a start may look for the last value of more topics than that."""
 _ENDED_S = 10.0
-"""The same for the reader of all last values."""
+"""How long the server keeps the consumer of the reader of all last values: TOPICS has 32 at most."""
+_LOOK_UPS_S = 60.0
+"""How long a start looks behind last messages that were not read; FACTORY keeps KEPT_OF_FACTORY_S of what comes
+meanwhile."""
+_PAUSE_S = 0.5
 _AT_ONCE = 100
 """A pack may have 128 KiB (ingest's MOST_FACTORY_BYTES), and a start reads many."""
 _BEFORE = timedelta(seconds=KEPT_OF_FACTORY_S)
@@ -62,63 +67,87 @@ class LiveReader:
 
     async def _read_last_values(self, live: FactoryState) -> datetime | None:
         """Apply the last value of each topic, in the order of the stream: when the newest message was stored, or the
-        time now where there is none. None: a gap was found."""
+        time now where there is none. None: a gap was found, or NATS does not answer."""
         last = await self._last_messages()
         if last is None:
             return None
-        values = [value for each in last if (value := await self._value_of(each)) is not None]
+        try:
+            values = last.values + await self._look_up(last.hiding)
+        except BusUnavailable as error:
+            log.warning("last_values_not_looked_up", reason=str(error))
+            await asyncio.sleep(_PAUSE_S)
+            return None
         for value in sorted(values, key=lambda each: each.stream_sequence):
             head = head_of(value)
             live.take_last(stored_arrival(value, head), head.word)
-        newest_ns = max((each.timestamp_ns for each in last), default=0)
-        return datetime.fromtimestamp(newest_ns / 1e9, UTC) if newest_ns else utc_now()
+        return datetime.fromtimestamp(last.newest_ns / 1e9, UTC) if last.newest_ns else utc_now()
 
-    async def _last_messages(self) -> list[Delivery] | None:
+    async def _last_messages(self) -> "_LastMessages | None":
         """The last message of each topic. None: a gap was found.
 
-        They are held until all are read: the server drops a reader that does something else for ten seconds.
+        All are read before anything else is done: the server drops a reader that rests for ten seconds.
         """
         filters = [f"topic.{self._environment.env}.>"]
-        reader = OrderedReader(self._bus, TOPICS.name, filters, last_per_subject=True, unused_s=_ENDED_S)
-        found: list[Delivery] = []
+        reader = OrderedReader(
+            self._bus, TOPICS.name, filters, last_per_subject=True, max_messages=_AT_ONCE, unused_s=_ENDED_S
+        )
+        found = _LastMessages()
         async with aclosing(reader.__aiter__()) as batches:
             async for batch in batches:
                 if reader.restarts:
                     return None
-                found += batch
+                for each in batch:
+                    self._sort(each, found)
                 if not batch or batch[-1].pending == 0:
                     break
         return found
+
+    def _sort(self, last: Delivery, found: "_LastMessages") -> None:
+        """Keep the last message of a topic if it was read, its subject if an earlier one may have been: of a topic that
+        is never read, the payload (64 KiB at most) is not kept, and nothing is looked up."""
+        head = head_of(last)
+        found.newest_ns = max(found.newest_ns, last.timestamp_ns)
+        if self._is_of_before(head.epoch):
+            return
+        if head.word in VALUES:
+            found.values.append(last)
+        elif may_hide_a_value(head.word):
+            found.hiding.append((last.subject, last.stream_sequence))
 
     def _is_of_before(self, epoch: int) -> bool:
         """A mock factory and a replay begin with an empty state: only messages of the epoch in force count there."""
         return self._environment.kind != "live" and epoch != self._environment.epoch
 
-    async def _value_of(self, last: Delivery) -> Delivery | None:
-        """The last message of a topic if it was read, else the newest one before it that was; None: none is kept.
+    async def _look_up(self, hiding: Sequence[tuple[str, int]]) -> list[StoredMessage]:
+        """The newest message of each topic that was read, where one is kept. BusUnavailable: NATS does not answer.
 
-        A look-up takes a consumer, of which TOPICS has few: none is made for a topic that is never read.
+        Topics that are not reached within a minute are left out: their next message that is read brings them.
         """
-        head = head_of(last)
-        if self._is_of_before(head.epoch):
-            return None
-        if head.word in VALUES:
-            return last
-        return await self._look_up(last.subject) if may_hide_a_value(head.word) else None
-
-    async def _look_up(self, subject: str) -> Delivery | None:
-        """The newest message of a topic that was read; None: none is kept."""
-        reader = OrderedReader(self._bus, TOPICS.name, [subject], start_sequence=1, unused_s=_UNUSED_S)
-        found: Delivery | None = None
-        async with aclosing(reader.__aiter__()) as batches:
-            async for batch in batches:
-                for each in batch:
-                    head = head_of(each)
-                    if head.word in VALUES and not self._is_of_before(head.epoch):
-                        found = each
-                if not batch or batch[-1].pending == 0:
-                    break
+        found: list[StoredMessage] = []
+        looked_up = 0
+        try:
+            async with asyncio.timeout(_LOOK_UPS_S):
+                for subject, end in hiding:
+                    value = await self._newest_value(subject, end)
+                    if value is not None:
+                        found.append(value)
+                    looked_up += 1
+        except TimeoutError:
+            log.warning("last_values_left_out", topics=len(hiding) - looked_up, within_s=_LOOK_UPS_S)
         return found
+
+    async def _newest_value(self, subject: str, end: int) -> StoredMessage | None:
+        """The newest message of a topic that was read, up to a sequence, as FACTORY has what came since; None: none is
+        kept. A topic has 1,000 messages at most."""
+        value: StoredMessage | None = None
+        start = 1
+        while start <= end and (batch := await next_messages(self._bus, TOPICS.name, subject, start)):
+            for each in batch:
+                head = head_of(each)
+                if head.word in VALUES and not self._is_of_before(head.epoch):
+                    value = each
+            start = batch[-1].stream_sequence + 1
+        return value
 
     async def _follow(self, live: FactoryState, since: datetime) -> None:
         """Apply what FACTORY has since then, say that the state is ready, and publish what each further batch changes;
@@ -158,6 +187,19 @@ class LiveReader:
     async def _publish(self, live: FactoryState, changes: Changes) -> None:
         if await publish.news(self._bus, live, changes, now_ms()) and changes.received_at:
             metrics.EVENT_SECONDS.observe(max(0, now_ms() - changes.received_at) / 1000)
+
+
+@dataclass(slots=True)
+class _LastMessages:
+    """The last messages of an environment's topics.
+
+    values: those that were read; hiding: subject and sequence of those before which one may have been read; newest_ns:
+    when the newest of all was stored, 0 where there is none.
+    """
+
+    values: list[StoredMessage] = field(default_factory=list)
+    hiding: list[tuple[str, int]] = field(default_factory=list)
+    newest_ns: int = 0
 
 
 def _texts(delivery: Delivery) -> Iterator[bytes]:
