@@ -1,8 +1,10 @@
 """The dashboard Factory: what its machines do, how long orders take, and how commands end."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
+from kaiser_factory_dialect.oddities import EVERYDAY
 from panels import board, graph, number, sql_graph, sql_states, sql_table
 
+_ODDITIES = f'kaiser_ingest_factory_oddities_total{{odd!~"{"|".join(EVERYDAY)}"}}'
 AVAILABILITY = {-1: ("UNKNOWN", "text"), 0: ("BLOCKED", "red"), 1: ("BUSY", "blue"), 2: ("READY", "green")}
 
 
@@ -78,9 +80,9 @@ def factory() -> Dashboard:
         .with_panel(
             graph(
                 "Oddities",
-                "What was tolerated in messages, each interval; a new one may be a new firmware.",
+                "What was tolerated, without everyday forms, each interval; a new one may be a new firmware.",
                 [
-                    ("sum by (odd) (increase(kaiser_ingest_factory_oddities_total[$__rate_interval]))", "{{odd}}"),
+                    (f"sum by (odd) (increase({_ODDITIES}[$__rate_interval])) > 0 or vector(0)", "tolerated: {{odd}}"),
                     (
                         "sum by (kind) (increase(kaiser_ingest_factory_unknown_fields_total[$__rate_interval])) > 0"
                         " or vector(0)",

@@ -102,6 +102,8 @@ class FactoryDialect:
         self._sent: dict[int, int] = {}
         self._retained = RetainedMessages(interfaces)
         self._messages = lru_cache(maxsize=256)(metrics.FACTORY_MESSAGES.labels)
+        self._oddities = lru_cache(maxsize=256)(metrics.FACTORY_ODDITIES.labels)
+        self._unknown_fields = lru_cache(maxsize=256)(metrics.FACTORY_UNKNOWN_FIELDS.labels)
 
     def wanted(self, device_filters: Iterable[str]) -> frozenset[str]:
         """The filters to subscribe: the smallest set that covers the devices' and the factory's (MQTT 5 delivers a copy
@@ -221,9 +223,9 @@ class FactoryDialect:
         match verdict:
             case FactoryAccepted(read, oddities, unknown):
                 for odd in oddities:
-                    metrics.FACTORY_ODDITIES.labels(odd).inc()
+                    self._oddities(odd).inc()
                 if unknown:
-                    metrics.FACTORY_UNKNOWN_FIELDS.labels(read.kind.value).inc(len(unknown))
+                    self._unknown_fields(read.kind.value).inc(len(unknown))
                 subject = factory_subject(environment.env, read.kind, read.serial)
                 self._messages(read.kind.value, Result.PUBLISHED.value).inc()
                 outgoing = Outgoing(subject, wire.encode(read, oddities, unknown), identity)
