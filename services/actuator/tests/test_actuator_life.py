@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -49,6 +50,7 @@ from kaiser_common.contract.schemas.api.devices import DeviceId
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import EMERGENCIES_BUCKET
 from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.loops import beside
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_common.runtime.wiring import UNREACHABLE
 from nats.errors import Error as NatsError
@@ -62,6 +64,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=10)
 ADA = Caller(user="ada", role="operator", request_id="r1")
 TOPIC = "kaiser/god/esp/ESP_A/actuator/"
+_HANGS_S = 10.0
+"""Less than the 15 s after which PostgreSQL ends a statement."""
 
 
 def device(
@@ -741,6 +745,60 @@ async def test_a_device_that_comes_online_is_told_of_the_stops_over_it(life):
     [(lane, payload)] = (await life.outbox())[before:]
     assert lane == f"urgent {TOPIC}emergency"
     assert (payload["command"], payload["auth_token"], payload["reason"]) == ("emergency_stop", "ESP_A", "leak")
+
+
+@asynccontextmanager
+async def hangs(life) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A database that answers nothing about actuators and stops; called, it returns once somebody waits for it."""
+    async with life.pool.connection() as connection:
+        await connection.execute("LOCK TABLE actuator.actuators, actuator.emergencies IN ACCESS EXCLUSIVE MODE")
+        yield partial(_another_waits_for_a_lock, connection)
+
+
+async def test_a_device_that_comes_online_while_the_database_hangs_is_sent_its_stop_twice(life):
+    await life.stops.raise_(pressed(life, "e1"))
+    before = len(await life.emergencies())
+
+    async def is_sent(copies: int) -> bool:
+        return len(await life.emergencies()) == before + copies
+
+    async with hangs(life) as somebody_waits, beside(sweep=life.sweep.run(0.01)):
+        await somebody_waits()
+        life.sweep.on_device("ESP_A", device("ESP_A", boot=1))
+        await eventually(partial(is_sent, 1), "the stop is sent while the database hangs", _HANGS_S)
+        life.wait(2)
+        await eventually(partial(is_sent, 2), "the second copy is sent while the database hangs", _HANGS_S)
+
+
+async def test_a_press_that_failed_is_sent_while_the_database_hangs(life, monkeypatch):
+    with monkeypatch.context() as broken:
+        nats_refuses(life, broken, lambda batch: any(subject.startswith("mqtt.") for subject, _ in batch))
+        with pytest.raises(BusUnavailable):
+            await life.stops.raise_(pressed(life, "e1"))
+        async with hangs(life) as somebody_waits, beside(sweep=life.sweep.run(0.01)):
+            await somebody_waits()
+            broken.undo()
+
+            async def is_sent() -> bool:
+                return "emergency_stop" in await life.emergencies()
+
+            await eventually(is_sent, "the press is sent while the database hangs", _HANGS_S)
+
+
+async def test_the_copy_of_a_stop_is_sent_while_a_clear_waits_for_a_database_that_hangs(life):
+    await life.pump(esp_id="ESP_B")
+    await life.emergency.stop(EmergencyStop(reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(all=True), ADA)
+    before = len(await life.emergencies())
+
+    async def is_sent() -> bool:
+        return "emergency_stop" in (await life.emergencies())[before + 1 :]
+
+    async with hangs(life) as somebody_waits, beside(clears=life.clears.run()):
+        await somebody_waits()
+        await life.stops.send_again("ESP_A", "configured", twice=True)
+        life.wait(2)
+        await eventually(is_sent, "the copy is sent while the database hangs", _HANGS_S)
 
 
 async def test_a_device_that_restarts_between_two_heartbeats_is_sent_its_stop_again(life):
@@ -1665,6 +1723,23 @@ async def test_a_device_that_restarts_while_it_is_sent_its_stops_is_sent_them_ag
     life.wait(0.1)
     await life.sweep.once()
     assert (sent, life.sweep.takes_commands("ESP_A")) == (["online", "online", "subscribed"], True)
+
+
+async def test_a_press_that_takes_long_brings_the_two_copies_of_a_stop_no_nearer(life, monkeypatch):
+    await life.stops.raise_(pressed(life, "e1"))
+    before = len(await life.emergencies())
+
+    async def takes_long() -> None:
+        life.wait(13)
+
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=1))
+    with monkeypatch.context() as slow:
+        slow.setattr(life.stops, "raise_again", takes_long)
+        await life.sweep.once()
+    for seconds, sent in ((0, 1), (1.9, 1), (0.1, 2), (10, 2)):
+        life.wait(seconds)
+        await life.sweep.once()
+        assert len(await life.emergencies()) - before == sent, f"{seconds} s later"
 
 
 async def nothing(*_) -> None:

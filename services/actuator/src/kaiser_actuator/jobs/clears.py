@@ -1,5 +1,6 @@
 """Clears under way: sent when the device takes them, ended by its confirmation, given up after 15 s."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
@@ -53,13 +54,25 @@ class Clears:
         self._sent: dict[str, tuple[int, int]] = {}
 
     async def run(self) -> None:
-        """Look ten times a second. NATS or database away: clears wait, stops stay in force."""
-        await every(_LOOK_EVERY_S, self.once, "clears_postponed")
+        """Look ten times a second. NATS or database away: clears wait, stops stay in force. A database that hangs
+        delays no copy of a stop: they have a loop of their own."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(every(_LOOK_EVERY_S, self.send_copies, "clears_postponed"), name="copies")
+            loops.create_task(every(_LOOK_EVERY_S, self.go_on, "clears_postponed"), name="clears under way")
 
     async def once(self) -> None:
-        """One look. A clear goes out once the mirror has read it, with what the mirror had read when it was decided."""
+        """One look of both loops, stops first."""
+        await self.send_copies()
+        await self.go_on()
+
+    async def send_copies(self) -> None:
+        """Send the stops that are due once more, and the clears of devices that no stop holds; without the database."""
         await self._stops.send_once_more()
         await self._stops.clear_late()
+
+    async def go_on(self) -> None:
+        """Go on with the clears under way. A clear goes out once the mirror has read it, with what the mirror had read
+        when it was decided."""
         heard_ms = await self._heard_ms()
         board, read_up_to = self._stops.board(), self._stops.read_up_to
         if not any(held.clearing for held in board.values()):

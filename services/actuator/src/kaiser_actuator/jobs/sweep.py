@@ -42,7 +42,8 @@ GUARD = "duration guard"
 
 
 class DueSweep:
-    """Looks periodically for what is due. Killed: another replica or the next start finds the same."""
+    """Looks periodically for what is due: in one loop for stops to send, in another for what needs the database, so
+    that a database that hangs delays no stop. Killed: another replica or the next start finds the same."""
 
     def __init__(
         self,
@@ -68,10 +69,14 @@ class DueSweep:
         """The boot of each device that is online."""
         self._subscribing: dict[str, datetime] = {}
         """When each device that came online is sent its stops the second time."""
-        self._woken: set[str] = set()
+        self._woken: dict[str, datetime] = {}
+        """Devices that came online since their guards were made due, with the time; at most one entry per device."""
         self._lost: dict[str, datetime] = {}
         """Devices that went away or restarted since the tables were brought in line; at most one entry per device."""
         self._wake = asyncio.Event()
+        """A device came online: it is due to be sent its stops."""
+        self._wake_tables = asyncio.Event()
+        """A device was sent its stops: its guards are due."""
         self._align_at: datetime | None = None
         self._began_at: datetime | None = clock()
         """When this process began, until it has looked for clears that an earlier one may not have sent."""
@@ -101,32 +106,39 @@ class DueSweep:
         return self._is_online(esp_id) and esp_id not in self._subscribing and esp_id not in self._came_online
 
     async def run(self, every_s: float) -> None:
-        """Look until cancelled. Database or NATS away: everything waits for the next look."""
-        while True:
-            self._wake.clear()  # before the look: a device that comes online during it belongs to the next one
-            try:
-                await self.once()
-            except OUTAGES as error:
-                log.warning("sweep_postponed", reason=reason_of(error))
-            await asyncio.sleep(_GATHER_S)
-            await set_within(self._wake, every_s)
+        """Look until cancelled. Database or NATS away: everything waits for the next look. A database that hangs
+        delays what needs it, and no stop."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(_repeat(self.send_stops, self._wake, every_s), name="returning devices")
+            loops.create_task(_repeat(self.look_at_tables, self._wake_tables, every_s), name="due")
 
     async def once(self) -> None:
-        """One look. Stops go first: they need no database. If NATS refuses to store a press that failed before, or the
-        bucket cannot be read, that is logged and the rest is done, such as OFF where a duration is over."""
-        now = self._clock()
+        """One look of both loops, stops first."""
+        await self.send_stops()
+        await self.look_at_tables()
+
+    async def send_stops(self) -> None:
+        """Store and send presses that failed, and send devices that came online their stops, twice; without the
+        database. If NATS refuses to store a press that failed before, that is logged and the rest is done."""
         await _postponed_if_refused("presses", self._stops.raise_again())
         for esp_id in sorted(self._came_online):
             self._came_online.discard(esp_id)  # before it is sent: it may restart meanwhile, and is sent them again
+            now = self._clock()
             self._subscribing[esp_id] = now + _SUBSCRIBED_AFTER
-            self._woken.add(esp_id)
+            self._woken[esp_id] = now
+            self._wake_tables.set()
             await self._stops.send_again(esp_id, "online")
         for esp_id, at in [*self._subscribing.items()]:
-            if at > now:
+            if at > self._clock():
                 continue
             await self._stops.send_again(esp_id, "subscribed")
             if self._subscribing.get(esp_id) == at:  # it may have gone away meanwhile
                 del self._subscribing[esp_id]
+
+    async def look_at_tables(self) -> None:
+        """Compare tables and bucket, and do what is due by the tables. If the bucket cannot be read, that is logged and
+        the rest is done, such as OFF where a duration is over."""
+        now = self._clock()
         if self._align_at is None or now >= self._align_at:
             await _postponed_if_refused("comparison with the bucket", self._align(now))
         await self._come_and_go(now)
@@ -138,7 +150,7 @@ class DueSweep:
 
     async def _come_and_go(self, now: datetime) -> None:
         """States of devices that went away are unknown until they report; guards of those that came back are due."""
-        lost, woken = dict(self._lost), set(self._woken)
+        lost, woken = dict(self._lost), dict(self._woken)
         if not lost and not woken:
             return
         async with self._pool.connection() as connection:
@@ -147,7 +159,7 @@ class DueSweep:
             if woken:
                 await actuators.wake_guards(connection, sorted(woken), now)
         self._lost = {esp_id: at for esp_id, at in self._lost.items() if lost.get(esp_id) != at}
-        self._woken -= woken
+        self._woken = {esp_id: at for esp_id, at in self._woken.items() if woken.get(esp_id) != at}
 
     async def _what_is_due(self, now: datetime) -> None:
         heard = await self._heard(now)
@@ -216,6 +228,18 @@ class DueSweep:
     def _is_online(self, esp_id: str) -> bool:
         device = self._devices.get(esp_id)
         return device is not None and device.online
+
+
+async def _repeat(look: Callable[[], Awaitable[None]], wake: asyncio.Event, every_s: float) -> None:
+    """Look when woken, or after `every_s`, until cancelled. Database or NATS away: it waits for the next look."""
+    while True:
+        wake.clear()  # before the look: a device that comes online during it belongs to the next one
+        try:
+            await look()
+        except OUTAGES as error:
+            log.warning("sweep_postponed", reason=reason_of(error))
+        await asyncio.sleep(_GATHER_S)
+        await set_within(wake, every_s)
 
 
 async def _postponed_if_refused(what: str, step: Awaitable[None]) -> None:
