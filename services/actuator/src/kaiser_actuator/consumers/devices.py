@@ -105,7 +105,8 @@ class ActuatorMessages:
         elif isinstance(message, ActuatorStatus):
             state = message.state
             in_stop = None if message.emergency is None else message.emergency == "active"
-        self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state, in_stop=in_stop)
+        at = message.received_at
+        self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state, at=at, in_stop=in_stop)
 
     async def _take_answers(self, batch: ActuatorBatch) -> None:
         """A device that says it is clear, or reports `normal`, ends the clear under way; one that refused a stop is

@@ -7,7 +7,7 @@ stays stopped, which is the safe side, until its next stop is cleared.
 
 The same holds for a device that stopped on its own, once a person has unlocked its actuators: the firmware accepts no
 clear within 5 s of its stop, and a clear may be lost. Killed in between: a start within a minute frees the device
-(`EmergencyLedger.free_again`).
+once it is heard (`EmergencyLedger.free_again`).
 """
 
 from dataclasses import dataclass

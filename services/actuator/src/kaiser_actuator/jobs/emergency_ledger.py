@@ -1,7 +1,7 @@
 """Records emergency stops in the tables: stores each stop, cancels the open commands under it, publishes it, and keeps
 the tables in line with the bucket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime, timedelta
 
 import structlog
@@ -12,7 +12,7 @@ from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 
-from kaiser_actuator.domain.emergencies import cancels, is_held_by_device, key_of
+from kaiser_actuator.domain.emergencies import cancels, is_held_by_device, key_of, of_device
 from kaiser_actuator.domain.emergency_core import Delete, Held, Put, holds, is_part
 from kaiser_actuator.domain.unit import on_stop
 from kaiser_actuator.publish import Step, conclude
@@ -160,14 +160,19 @@ class EmergencyLedger:
                 log.warning("emergency_restored", key=key, raised_by=stop.raised_by)
                 await self._stops.apply(Put(key, stop.model_copy(update={"number": None}), 0))
 
-    async def free_again(self, since: datetime) -> None:
-        """Send a clear once more to devices whose stop was cleared since a time without their word, unless a stop holds
-        them by now: a process that was killed after the clear may not have sent it."""
+    async def free_again(self, since: datetime, devices: Set[str]) -> None:
+        """Send a clear once more to those of these devices whose stop was cleared since a time without their word,
+        unless a stop holds them by now, in the bucket or in the table: a process that was killed after the clear may
+        not have sent it."""
         async with self._pool.connection() as connection:
+            in_table = await emergencies.in_force(connection)
             cleared = await emergencies.cleared_unconfirmed(connection, since)
         board = self._stops.board()
         for stop in cleared:
-            if is_held_by_device(stop) and stop.esp_id is not None and not holds(board, stop.esp_id):
+            esp_id = stop.esp_id
+            if esp_id is None or esp_id not in devices or not is_held_by_device(stop):
+                continue
+            if not holds(board, esp_id) and not of_device(in_table.values(), esp_id):
                 self._stops.free(stop)
 
     async def _end(self, held: Held, key: str) -> None:

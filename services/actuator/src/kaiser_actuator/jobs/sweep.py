@@ -37,7 +37,9 @@ drops the messages that come in between. So a device that came online is sent it
 after that."""
 _KILLED_WITHIN = timedelta(minutes=1)
 """A process that was killed is replaced within this time. Earlier clears are not sent again: somebody may have pressed
-at the device since, and the alert may be lost."""
+at the device since, and the alert may be lost. Nor are they sent later than this after the start."""
+_BEHIND = timedelta(seconds=2)
+"""Once ingest has received a message of a device, it receives what waited at the broker beside it within this time."""
 GUARD = "duration guard"
 
 
@@ -78,8 +80,9 @@ class DueSweep:
         self._wake_tables = asyncio.Event()
         """A device was sent its stops: its guards are due."""
         self._align_at: datetime | None = None
-        self._began_at: datetime | None = clock()
-        """When this process began, until it has looked for clears that an earlier one may not have sent."""
+        self._began_at = clock()
+        self._freed: set[str] = set()
+        """Devices that were looked at for a clear that an earlier process may not have sent."""
 
     def on_device(self, esp_id: str, device: DeviceRecord | None) -> None:
         """Remember which devices came online; at most as many as there are devices.
@@ -163,9 +166,7 @@ class DueSweep:
 
     async def _what_is_due(self, now: datetime) -> None:
         heard = await self._heard(now)
-        if self._began_at is not None and heard >= self._began_at:  # an alert that is unread may be a new stop
-            await self._ledger.free_again(self._began_at - _KILLED_WITHIN)
-            self._began_at = None
+        await self._free_again(now, heard)
         async with self._pool.connection() as connection:
             waiting = [
                 esp_id for esp_id in await command_records.waiting_devices(connection) if self.takes_commands(esp_id)
@@ -177,6 +178,19 @@ class DueSweep:
             for key in list(step.units):
                 self._one(step, key, now, heard, covering(stops, *key))
             await conclude(connection, self._bus, step, now, self._timeout)
+
+    async def _free_again(self, now: datetime, heard: datetime) -> None:
+        """Send the clears that an earlier process may not have sent, each once its device was heard after the start: an
+        alert that is unread, or waits at the broker while ingest is away, may be a new stop."""
+        if now > self._began_at + _KILLED_WITHIN:
+            self._freed.clear()
+            return
+        if heard < self._began_at:
+            return
+        heard_from = self._stops.heard_by(heard - _BEHIND) - self._freed
+        if heard_from:
+            await self._ledger.free_again(self._began_at - _KILLED_WITHIN, heard_from)
+            self._freed |= heard_from
 
     async def _stops_over(self, connection: Connection, step: Step) -> Mapping[str, Emergency]:
         """The stops in force, by key; those of the table too if a command waits, as where a command is admitted: a stop

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 
 import structlog
 from kaiser_common.bus.bucket import BucketWriter
@@ -12,6 +13,7 @@ from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import OUTBOX, commands_filter
+from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.loops import each_of
 from nats.errors import Error as NatsError
 
@@ -77,6 +79,9 @@ class Stops(Mapping[str, Emergency]):
         self._late = LateStops()
         self._echoes = Echoes()
         self._on: set[tuple[str, int]] = set()
+        self._began_at = now_ms()
+        self._heard_at: dict[str, int] = {}
+        """When the first message of a device after the start was received, ms; one entry per device."""
         self._in_stop: set[tuple[str, int]] = set()
         """Actuators that were last reported in an emergency; empty after a start until they report."""
         self._raising: dict[str, Emergency] = {}
@@ -135,15 +140,24 @@ class Stops(Mapping[str, Emergency]):
             return held
         return Held(self._raising[key], 0, 0) if key in self._raising else None
 
-    def heard(self, esp_id: str, gpio: int, kaiser_id: str, state: bool | None, *, in_stop: bool | None = None) -> None:
-        """Note what a device says: its site, whether the actuator is on and in an emergency (None: not said)."""
+    def heard(
+        self, esp_id: str, gpio: int, kaiser_id: str, state: bool | None, *, at: int, in_stop: bool | None = None
+    ) -> None:
+        """Note what a device says, received by ingest at this time (ms): its site, whether the actuator is on and in an
+        emergency (None: not said)."""
         self.addresses.heard(esp_id, kaiser_id)
+        if at >= self._began_at:
+            self._heard_at.setdefault(esp_id, at)
         if in_stop is not None:
             (self._in_stop.add if in_stop else self._in_stop.discard)((esp_id, gpio))
         if state is True:
             self._on.add((esp_id, gpio))
         elif state is False:
             self._on.discard((esp_id, gpio))
+
+    def heard_by(self, until: datetime) -> set[str]:
+        """The devices whose first message after the start was received by this time."""
+        return {esp_id for esp_id, at in self._heard_at.items() if at <= ms_of(until)}
 
     def is_echo(self, alert: ActuatorAlert, sequence: int) -> bool:
         """Whether an alert of a device repeats a stop that is in force or has just ended. sequence: its place in the
