@@ -81,6 +81,8 @@ class Watcher:
         if seq in self._seen:
             return
         self._seen.add(seq)
+        if data["quality"] == "stale":
+            return  # no reading: on a busy machine the fleet is silent for so long that it is reported
         number = self._fleet.number_of(data["esp_id"], data["ts"], data["value"])
         self.shown[number] += 1
         self.shown_at.setdefault(number, time.monotonic())
