@@ -1605,6 +1605,9 @@ async def test_a_device_whose_clear_was_not_sent_because_actuator_was_killed_is_
             await emergencies.add(connection, pressed(again, "e1", gpio=9))
         monkeypatch.setattr(again.ledger, "align", refuses)
     await again.say(again.status(False))
+    await again.sweep.once()
+    await again.clears.once()
+    assert await again.emergencies() == [], "an alert may come just behind"
     for _ in range(2):
         again.wait(3)
         await again.sweep.once()
