@@ -1166,13 +1166,39 @@ async def test_a_command_that_waited_under_a_lock_starts_no_pump_after_its_clear
     assert await pump_of(life, firmware) is False
 
 
-async def pump_of(life, firmware: type[FirmwareA] | type[FirmwareB]) -> bool:
-    """Whether the pump of a device runs that takes all messages of the OUTBOX, the urgent ones first."""
+@pytest.mark.parametrize("firmware", [FirmwareA, FirmwareB])
+async def test_a_lock_whose_first_message_is_lost_stops_the_pump_while_the_database_stands_still(life, firmware):
+    await life.pump()
+    async with life.pool.connection() as connection:
+        await actuators.lock(connection, [("ESP_A", 5)])
+        answer = await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=5, reason="a hand in the pump"), ADA)
+        assert [each.gpio for each in answer.items] == [5]
+
+        async def is_off() -> bool:
+            return not await pump_of(life, firmware, was_on=True, lost="urgent")
+
+        await eventually(is_off, "the stop behind what waits has come", within_s=10)
+        await _another_waits_for_a_lock(connection)  # its record
+
+    async def is_behind_the_record() -> bool:
+        return [lane.split()[0] for lane, _ in await life.outbox()].count("out") == 2
+
+    await eventually(is_behind_the_record, "it comes again behind a command that was being admitted")
+
+
+async def pump_of(
+    life, firmware: type[FirmwareA] | type[FirmwareB], *, was_on: bool = False, lost: str | None = None
+) -> bool:
+    """Whether the pump of a device runs that takes all messages of the OUTBOX, the urgent ones first, but for those of
+    a lane that are lost."""
     emulated = firmware(("", 0), "ESP_A", flash=Flash(actuators={5: Actuator(5, "pump", "Pump")}))
+    emulated.board.flash.actuators[5].on = was_on
     registered = json.dumps({"status": "online", "handover_epoch": 1})  # B takes no command before
     emulated.hear(Heard("kaiser/god/esp/ESP_A/system/heartbeat/ack", registered, 1, retain=False))
     messages = [(lane.split(), payload) for lane, payload in await life.outbox()]
-    for (_, topic), payload in sorted(messages, key=lambda each: each[0][0] != "urgent"):
+    for (lane, topic), payload in sorted(messages, key=lambda each: each[0][0] != "urgent"):
+        if lane == lost:
+            continue
         emulated.hear(Heard(topic, json.dumps(payload), 1, retain=False))
     return emulated.board.flash.actuators[5].on
 

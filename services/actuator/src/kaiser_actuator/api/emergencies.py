@@ -40,6 +40,8 @@ from kaiser_actuator.store.stops import Stops
 log = structlog.get_logger()
 
 _RECORD_WITHIN_S = 1.4
+_REPEAT_AFTER_S = 1.4
+"""A stop whose record takes longer is sent the second time without it."""
 _RECORDS_AT_ONCE = 32
 _GIVE_UP_S = 30.0
 _CLEARS_AT_ONCE = 16
@@ -86,8 +88,11 @@ class EmergencyApi:
 
     async def _record(self, stop: Emergency) -> int:
         """Write it down in a task of its own: a connection that hangs cannot be interrupted, so no caller waits for it.
-        What is not written is written by `EmergencyLedger.align`; over 32 such tasks none is begun."""
+        What is not written is written by `EmergencyLedger.align`; over 32 such tasks none is begun, and the stop is
+        only sent again."""
         if len(self._recording) >= _RECORDS_AT_ONCE:
+            log.error("emergency_not_recorded_yet", error="the database does not answer")
+            await self._repeat(stop, _RECORD_WITHIN_S)
             return 0
         task = asyncio.create_task(self._write_down(stop), name="emergency-record")
         self._recording.add(task)
@@ -98,18 +103,36 @@ class EmergencyApi:
         return task.result() if done else 0
 
     async def _write_down(self, stop: Emergency) -> int:
-        """Purge what waits under a stop, then keep it; the stop again behind what ingest holds comes either way."""
+        """Purge what waits under a stop, then keep it; the stop comes again behind what ingest holds either way.
+
+        That second message may be the only one that reaches the device, so it does not wait for a slow record. It then
+        comes once more after the record, behind a command that was being admitted."""
         await self._stops.purge(stop)
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(self._keep(stop))
+            done, _ = await asyncio.wait({keeping}, timeout=_REPEAT_AFTER_S)
+            if not done:
+                await self._repeat(stop, _GIVE_UP_S)
+        cancelled = keeping.result()
+        if cancelled is None:
+            await self._repeat(stop, _GIVE_UP_S)
+        return cancelled or 0
+
+    async def _keep(self, stop: Emergency) -> int | None:
+        """Record it, which sends it again; None: not now."""
         try:
             async with asyncio.timeout(_GIVE_UP_S):
                 return await self._ledger.record(stop)
         except _NOT_NOW as error:
             log.error("emergency_not_recorded_yet", error=line_of(error))
+            return None
+
+    async def _repeat(self, stop: Emergency, within_s: float) -> None:
         try:
-            await self._stops.follow(stop)
+            async with asyncio.timeout(within_s):
+                await self._stops.follow(stop)
         except _NOT_NOW as error:
             log.error("emergency_not_repeated", error=line_of(error))
-        return 0
 
     async def clear(self, request: ClearEmergency, caller: Caller) -> Emergencies:
         """Clear the stop with exactly this target, as the caller saw it, or as it was when the caller asked.
