@@ -901,6 +901,53 @@ async def _another_waits_for_a_lock(connection) -> None:
     raise AssertionError("no other connection waits for a lock")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda connection: actuators.forget_states(connection, {"ESP_B": START, "ESP_A": START}),
+        lambda connection: actuators.wake_guards(connection, ["ESP_B", "ESP_A"], START),
+    ],
+    ids=["went away", "came back"],
+)
+async def test_devices_that_went_away_or_came_back_are_locked_in_the_order_in_which_a_stop_locks_them(life, change):
+    """Else both wait for each other, and PostgreSQL ends one."""
+    async with life.pool.connection() as connection:
+        for esp_id in ("ESP_B", "ESP_A"):  # in the table the later one comes first
+            await life.pump(esp_id=esp_id)
+            await connection.execute(
+                "UPDATE actuator.actuators SET state = true, reported_at = %s, guard_due_at = %s, guard_tries = 1"
+                " WHERE esp_id = %s",
+                (START, START, esp_id),
+            )
+
+    async def changed() -> None:
+        async with life.pool.connection() as connection:
+            await change(connection)
+
+    async with asyncio.TaskGroup() as tasks, life.pool.connection() as connection:
+        await actuators.lock(connection, [("ESP_A", 5)])
+        tasks.create_task(changed())
+        await _another_waits_for_a_lock(connection)
+        other = "SELECT 1 FROM actuator.actuators WHERE esp_id = 'ESP_B' FOR UPDATE NOWAIT"
+        assert await (await connection.execute(other)).fetchone() is not None
+
+
+async def test_a_stop_changes_no_actuator_that_was_added_after_it_had_locked_the_others(life, monkeypatch):
+    await life.pump()
+    async with life.pool.connection() as connection:
+        execute = connection.execute
+
+        async def adding(*statement):
+            done = await execute(*statement)
+            monkeypatch.setattr(connection, "execute", execute)
+            async with life.pool.connection() as other:
+                await actuators.add_unregistered(other, [("ESP_A", 6, "god", "pump")])
+            return done
+
+        monkeypatch.setattr(connection, "execute", adding)
+        assert list(await actuators.lock_covered(connection, None, None)) == [("ESP_A", 5)]
+
+
 @pytest.mark.parametrize("alert_type", ["emergency_stop", "safety_violation", "hardware_error"])
 async def test_a_critical_alert_stops_its_actuator_until_a_person_clears_it(life, alert_type):
     await life.pump()
@@ -1179,9 +1226,10 @@ async def test_a_lock_whose_first_message_is_lost_stops_the_pump_while_the_datab
 
         await eventually(is_off, "the stop behind what waits has come", within_s=10)
         await _another_waits_for_a_lock(connection)  # its record
+        sent = (await life.bus.jetstream.stream_info("OUTBOX")).state.last_seq
 
     async def is_behind_the_record() -> bool:
-        return [lane.split()[0] for lane, _ in await life.outbox()].count("out") == 2
+        return (await life.bus.jetstream.stream_info("OUTBOX")).state.last_seq > sent
 
     await eventually(is_behind_the_record, "it comes again behind a command that was being admitted")
 
@@ -1269,6 +1317,40 @@ async def test_a_stop_that_was_cleared_while_its_replica_died_goes_from_the_buck
     life.wait(5)
     await life.look()
     assert await life.emergencies() == ["emergency_stop", "clear_emergency"], "it may have had the stop again"
+
+
+@pytest.mark.parametrize("cleared", ["before its own record", "at its own record", "after its own record"])
+async def test_what_is_sent_after_a_clear_is_not_cancelled_by_the_late_record_of_the_stop(life, monkeypatch, cleared):
+    """The stops were raised while the database was away, and are recorded one by one once it is back."""
+    await life.pump()
+    record, follow = life.ledger.record, life.stops.follow
+    with monkeypatch.context() as broken:
+        broken.setattr(life.ledger, "record", away)
+        for gpio in (4, 5):
+            await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=gpio, reason="leak"), ADA)
+    since: list[CommandStatus] = []
+
+    async def cleared_meanwhile() -> None:
+        await life.clear_at_once("ESP_A", 5)
+        since.append(await life.send("ON"))
+
+    async def recording(stop):
+        if not since and stop.gpio == (4 if cleared == "before its own record" else 5):
+            await cleared_meanwhile()
+        return await record(stop)
+
+    async def following(stop):
+        if not since and stop.gpio == 5:
+            await cleared_meanwhile()
+        return await follow(stop)
+
+    if cleared == "after its own record":
+        monkeypatch.setattr(life.stops, "follow", following)
+    else:
+        monkeypatch.setattr(life.ledger, "record", recording)
+    await life.ledger.align()
+    assert [(await life.how(command)).state for command in since] == ["queued"]
+    assert await pump_of(life, FirmwareA), "the command is still on its way"
 
 
 async def test_a_press_that_is_written_down_after_a_newer_one_was_cleared_is_over(life):

@@ -526,6 +526,17 @@ class Tables:
         row = connection.world.table.get(emergency_id)
         return row is not None and row.cleared is not None
 
+    async def is_over(self, connection, stop) -> bool:
+        return any(
+            row.cleared is not None
+            and (
+                row.stop.emergency_id == stop.emergency_id
+                or (row.cleared[1] >= stop.raised_at and (row.stop.number or 0) > (stop.number or row.stop.number or 0))
+            )
+            for row in connection.world.table.values()
+            if key_of(row.stop.esp_id, row.stop.gpio) == key_of(stop.esp_id, stop.gpio)
+        )
+
     async def is_echo(self, connection, esp_id, gpio, sequence, _received_at) -> bool:
         return any(
             row.stop.esp_id in (None, esp_id)
@@ -1261,7 +1272,7 @@ class StopsModel(RuleBasedStateMachine):
 def quiet(monkeypatch):
     """No log lines: half of the time of this test went into them. No table of stops either."""
     tables = Tables()
-    for name in ("add", "clear", "in_force", "is_known", "is_cleared", "is_echo", "cleared_unconfirmed"):
+    for name in ("add", "clear", "in_force", "is_known", "is_cleared", "is_over", "is_echo", "cleared_unconfirmed"):
         monkeypatch.setattr(emergencies, name, getattr(tables, name))
     monkeypatch.setattr(history, "add", nothing)
     rows = Rows()

@@ -39,7 +39,8 @@ class EmergencyLedger:
     async def record(self, stop: Emergency) -> int:
         """Store a stop, cancel the open commands under it and publish it; the number of cancelled commands. A command
         that is being admitted holds its actuator's row: when this function has the lock, the command is stored and is
-        cancelled. Its message on the OUTBOX is followed by the stop.
+        cancelled. Its message on the OUTBOX is followed by the stop. If the stop is over by then, only that it was
+        raised is stored.
         """
         now = self._clock()
         async with self._pool.connection() as connection:
@@ -54,8 +55,11 @@ class EmergencyLedger:
 
     async def _cancel_under(self, connection: Connection, stop: Emergency, now: datetime) -> int:
         """Cancel the open commands under a stop; their number. Actuators are locked before stops everywhere, and in the
-        order of their keys, so that two transactions never wait for each other."""
+        order of their keys, so that two transactions never wait for each other. Under a stop that was cleared in the
+        meantime nothing is cancelled: its clear did that, and the commands since then are wanted."""
         step = Step(await actuators.lock_covered(connection, stop.esp_id, stop.gpio))
+        if await emergencies.is_over(connection, stop):
+            return 0
         for key, unit in step.before.items():
             step.units[key] = on_stop(unit, cancels(stop), now)
         if stop.gpio is None:  # one actuator has had its OFF
@@ -149,6 +153,9 @@ class EmergencyLedger:
                 and (key not in in_table or _is_missing(stop, in_table[key]))
             }
         for key, (is_known, is_cleared) in known.items():
+            now_held = self._stops.held(key)
+            if now_held is None or now_held.revision != board[key].revision:  # cleared or pressed again meanwhile
+                continue
             if is_cleared:
                 await self._end(board[key], key)
             elif board[key].stop.not_cleared is not None:

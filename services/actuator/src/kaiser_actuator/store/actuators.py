@@ -28,6 +28,8 @@ _COLUMNS = (
 )
 """In the order in which `_to_unit` takes them."""
 _UNIT = ", ".join(f"a.{name}" for name in _COLUMNS)
+_IN_ORDER = 'ORDER BY a.esp_id COLLATE "C", a.gpio'
+"""The order in which every transaction locks actuators: that of `sorted` in Python too, whatever the database's own."""
 _SELECT: Select[Any] = select(*(_a[name] for name in _COLUMNS))
 
 
@@ -39,7 +41,7 @@ async def lock(connection: Connection, keys: Iterable[Key]) -> dict[Key, Unit]:
         f"""
         SELECT {_UNIT} FROM actuator.actuators a
         JOIN unnest(%s::text[], %s::int[]) AS w (esp_id, gpio) USING (esp_id, gpio)
-        ORDER BY a.esp_id, a.gpio FOR UPDATE OF a
+        {_IN_ORDER} FOR UPDATE OF a
         """,
         ([esp_id for esp_id, _ in wanted], [gpio for _, gpio in wanted]),
     )
@@ -57,21 +59,26 @@ async def lock_device(connection: Connection, esp_id: str) -> dict[Key, Unit]:
 async def lock_covered(connection: Connection, esp_id: str | None, gpio: int | None) -> dict[Key, Unit]:
     """Lock the actuators under a stop, and read those that are on, unheard of, or have an open command. A command that
     is being admitted is stored before its actuator can be locked, also one of an actuator that is off: the second
-    statement sees it."""
-    target = {"esp_id": esp_id, "gpio": gpio}
-    covered = "(%(esp_id)s::text IS NULL OR a.esp_id = %(esp_id)s) AND (%(gpio)s::int IS NULL OR a.gpio = %(gpio)s)"
-    await connection.execute(
-        f"SELECT 1 FROM actuator.actuators a WHERE {covered} ORDER BY a.esp_id, a.gpio FOR UPDATE", target
-    )
+    statement sees it. Of an actuator that was added in between, which is not locked, nothing is read."""
     cursor = await connection.execute(
         f"""
-        SELECT {_UNIT} FROM actuator.actuators a WHERE {covered}
-          AND (state IS DISTINCT FROM false OR EXISTS (
-            SELECT 1 FROM actuator.commands c
-            WHERE c.esp_id = a.esp_id AND c.gpio = a.gpio AND c.state IN ('queued', 'sent')))
-        ORDER BY esp_id, gpio
+        SELECT a.esp_id, a.gpio FROM actuator.actuators a
+        WHERE (%(esp_id)s::text IS NULL OR a.esp_id = %(esp_id)s) AND (%(gpio)s::int IS NULL OR a.gpio = %(gpio)s)
+        {_IN_ORDER} FOR UPDATE
         """,
-        target,
+        {"esp_id": esp_id, "gpio": gpio},
+    )
+    locked = await cursor.fetchall()
+    cursor = await connection.execute(
+        f"""
+        SELECT {_UNIT} FROM actuator.actuators a
+        JOIN unnest(%s::text[], %s::int[]) AS l (esp_id, gpio) USING (esp_id, gpio)
+        WHERE state IS DISTINCT FROM false OR EXISTS (
+            SELECT 1 FROM actuator.commands c
+            WHERE c.esp_id = a.esp_id AND c.gpio = a.gpio AND c.state IN ('queued', 'sent'))
+        {_IN_ORDER}
+        """,
+        ([row[0] for row in locked], [row[1] for row in locked]),
     )
     return await _with_commands(connection, await cursor.fetchall())
 
@@ -100,7 +107,7 @@ async def lock_due(
         f"""
         SELECT {_UNIT} FROM actuator.actuators a
         JOIN unnest(%s::text[], %s::int[]) AS w (esp_id, gpio) USING (esp_id, gpio)
-        ORDER BY a.esp_id, a.gpio FOR UPDATE OF a SKIP LOCKED
+        {_IN_ORDER} FOR UPDATE OF a SKIP LOCKED
         """,
         ([esp_id for esp_id, _ in due], [gpio for _, gpio in due]),
     )
@@ -128,10 +135,13 @@ async def count_by_device(connection: Connection) -> list[tuple[str, bool | None
 async def forget_states(connection: Connection, lost: Mapping[str, datetime]) -> None:
     """The states of devices that went away, by when: unknown, unless they have reported since."""
     await connection.execute(
-        """
+        f"""
+        WITH locked AS MATERIALIZED (
+            SELECT a.esp_id, a.gpio FROM actuator.actuators a
+            JOIN unnest(%s::text[], %s::timestamptz[]) AS l (esp_id, at) USING (esp_id)
+            WHERE a.state IS NOT NULL AND a.reported_at <= l.at {_IN_ORDER} FOR UPDATE OF a)
         UPDATE actuator.actuators a SET state = NULL, value = NULL
-        FROM unnest(%s::text[], %s::timestamptz[]) AS l (esp_id, at)
-        WHERE a.esp_id = l.esp_id AND a.state IS NOT NULL AND a.reported_at <= l.at
+        FROM locked WHERE a.esp_id = locked.esp_id AND a.gpio = locked.gpio
         """,
         (list(lost), list(lost.values())),
     )
@@ -140,9 +150,14 @@ async def forget_states(connection: Connection, lost: Mapping[str, datetime]) ->
 async def wake_guards(connection: Connection, esp_ids: Sequence[str], now: datetime) -> None:
     """Make ended and paused guards due immediately for devices that came online."""
     await connection.execute(
-        "UPDATE actuator.actuators SET guard_due_at = %s, guard_tries = %s"
-        " WHERE esp_id = ANY(%s) AND guard_due_at IS NOT NULL AND guard_tries <> 0",
-        (now, GUARD_WAITS, list(esp_ids)),
+        f"""
+        WITH locked AS MATERIALIZED (
+            SELECT a.esp_id, a.gpio FROM actuator.actuators a
+            WHERE a.esp_id = ANY(%s) AND a.guard_due_at IS NOT NULL AND a.guard_tries <> 0 {_IN_ORDER} FOR UPDATE)
+        UPDATE actuator.actuators a SET guard_due_at = %s, guard_tries = %s
+        FROM locked WHERE a.esp_id = locked.esp_id AND a.gpio = locked.gpio
+        """,
+        (list(esp_ids), now, GUARD_WAITS),
     )
 
 

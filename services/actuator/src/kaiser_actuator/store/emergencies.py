@@ -100,6 +100,18 @@ async def is_cleared(connection: Connection, emergency_id: str) -> bool:
     return await cursor.fetchone() is not None
 
 
+async def is_over(connection: Connection, stop: Emergency) -> bool:
+    """Whether a stop, in the table or not, was cleared, or a newer one of its target since it was raised."""
+    cursor = await connection.execute(
+        """
+        SELECT 1 FROM actuator.emergencies WHERE key = %s AND cleared_at IS NOT NULL
+          AND (emergency_id = %s OR (cleared_at >= %s AND number > %s))
+        """,
+        (key_of(stop.esp_id, stop.gpio), stop.emergency_id, time_of(stop.raised_at), stop.number),
+    )
+    return await cursor.fetchone() is not None
+
+
 async def is_echo(connection: Connection, esp_id: str, gpio: int | None, sequence: int, received_at: datetime) -> bool:
     """Whether an alert of an actuator (gpio None: the device) stands in the stream before the clear of a stop of it.
 

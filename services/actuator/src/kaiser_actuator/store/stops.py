@@ -285,22 +285,26 @@ class Stops(Mapping[str, Emergency]):
 
     async def follow(self, stop: Emergency) -> None:
         """Purge commands admitted in between, and send the stop again behind all messages that ingest may hold, unless
-        it has ended meanwhile: writing it into the tables may take longer than clearing it. BusUnavailable:
-        `raise_again` does it, for a stop that is recorded is not recorded again."""
+        it has ended meanwhile: writing it into the tables may take longer than clearing it, and the commands since the
+        clear are wanted. BusUnavailable: `raise_again` does it, for a stop that is recorded is not recorded again."""
         key = key_of(stop.esp_id, stop.gpio)
+        if not self._has(key, stop):
+            return
         await self.purge(stop)
-        held = self.held(key)
-        if held is None or held.stop.emergency_id != stop.emergency_id:
+        if not self._has(key, stop):
             return
         broadcast = [self._broadcast(stop, "behind", urgent=False)] if stop.esp_id is None else []
         try:
             await self._bus.publish_batch([*broadcast, *self._messages(stop, "behind", urgent=False)])
         except BusUnavailable:
-            held = self.held(key)
-            if held is not None and held.stop.emergency_id == stop.emergency_id:  # a newer press is noted separately
+            if self._has(key, stop):  # a newer press is noted separately
                 self._not_followed[key] = stop
             raise
         self._was_sent(stop)
+
+    def _has(self, key: str, stop: Emergency) -> bool:
+        held = self.held(key)
+        return held is not None and held.stop.emergency_id == stop.emergency_id
 
     async def purge(self, stop: Emergency) -> None:
         """Take the commands off the OUTBOX that a stop covers."""
