@@ -156,10 +156,11 @@ class DueSweep:
         lost, woken = dict(self._lost), dict(self._woken)
         if not lost and not woken:
             return
-        async with self._pool.connection() as connection:
-            if lost:
+        if lost:  # two transactions: each locks actuators in the order of their keys
+            async with self._pool.connection() as connection:
                 await actuators.forget_states(connection, lost)
-            if woken:
+        if woken:
+            async with self._pool.connection() as connection:
                 await actuators.wake_guards(connection, sorted(woken), now)
         self._lost = {esp_id: at for esp_id, at in self._lost.items() if lost.get(esp_id) != at}
         self._woken = {esp_id: at for esp_id, at in self._woken.items() if woken.get(esp_id) != at}
