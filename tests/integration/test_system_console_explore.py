@@ -322,7 +322,15 @@ def test_the_picture_of_what_is_seen_is_the_chart_with_its_time_and_the_names_of
         too_warm(console_stack, rest, esp_id, 1)
     person = make_person(width=width, colours=colours).sign_in()
     person.open("explore", f"{HOUR_MS}-{ended}-before", f"{esp_id},4,ds18b20,")
-    wait_until(lambda: drawn(person, 0.0, 1.0, "--warn", 20) > 20, "the mark is drawn")
+    again = person.button("Try again")
+
+    def mark() -> bool:
+        """Where a busy machine answered too late, the page offers to ask again."""
+        if again.count():
+            again.first.click()
+        return drawn(person, 0.0, 1.0, "--warn", 20) > 20
+
+    wait_until(mark, "the mark is drawn")
     wait_until(lambda: drawn(person, 0.0, 1.0) > 50, "the line is drawn")
     person.page.evaluate(_KEEP_TEXTS)
     with person.page.expect_download() as picture:
