@@ -23,6 +23,7 @@ MODULES = {
     | {"nearest", "time_zones", "topics", "wording"},
     "bus": {"bucket", "calls", "client", "connection", "consumer", "dead_letters", "declare", "environment"}
     | {
+        "direct",
         "events",
         "lease",
         "metrics",

@@ -58,7 +58,6 @@ async def test_a_user_who_was_just_made_at_another_gateway_is_known_at_once_and_
         await standings.require_current(Identity("eve", "viewer", 0.0, generation=1))
     assert len(table.asked) == 1
     table.accounts.append(Account("bob", "viewer", 2))
-    standings._at -= 1.0
     bob = Identity("bob", "viewer", 0.0, generation=2)
     asking = [asyncio.create_task(standings.require_current(bob)) for _ in range(10)]
     await until(lambda: len(table.asked) == 2, "the users are read at once")
@@ -66,6 +65,14 @@ async def test_a_user_who_was_just_made_at_another_gateway_is_known_at_once_and_
     async with asyncio.timeout(60):
         await asyncio.gather(*asking)
     assert len(table.asked) == 2, "once for all who ask"
+    gone = Identity("eve", "viewer", 0.0, generation=3)
+    asking = [asyncio.create_task(standings.require_current(gone)) for _ in range(10)]
+    await until(lambda: len(table.asked) == 3, "a user of a later generation may have been made")
+    table.asked[2].set()
+    async with asyncio.timeout(60):
+        refused = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(each) for each in refused} == {TokenRefused}
+    assert len(table.asked) == 3, "once for a generation"
 
 
 async def test_a_user_who_is_not_known_yet_is_refused_after_a_second_where_the_database_hangs(monkeypatch):
@@ -76,7 +83,6 @@ async def test_a_user_who_is_not_known_yet_is_refused_after_a_second_where_the_d
     await until(lambda: len(table.asked) == 1, "the first read has asked")
     table.asked[0].set()
     await first
-    standings._at -= 1.0
     async with asyncio.timeout(60):
         with pytest.raises(TokenRefused, match="there is no longer a user bob"):
             await standings.require_current(Identity("bob", "viewer", 0.0, generation=2))

@@ -18,7 +18,6 @@ log = structlog.get_logger()
 
 _EVERY_S = 2.0
 _FRESH_S = 5.0
-_AGAIN_S = 0.5
 _AT_ONCE_S = 1.0
 _NOT_NOW: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
 
@@ -46,6 +45,7 @@ class Standings:
         self._ended: Collection[str] = ()
         self._known: dict[str, Account] | None = None
         self._at = 0.0
+        self._looked_for = 0
         self._reading = asyncio.Lock()
         self._waits_s = waits_s
 
@@ -79,13 +79,14 @@ class Standings:
         """Raises TokenRefused for a token that is no longer valid.
 
         A token of a later generation than all that are known is of a user who was made or changed since the last look,
-        maybe at another gateway. Then the users are read at once, at most twice a second and for a second at most.
+        maybe at another gateway. Then the users are read at once: once for each generation, and for a second at most.
         """
         if self._is_later(identity):
             try:
                 async with asyncio.timeout(_AT_ONCE_S), self._reading:
-                    if self._is_later(identity) and time.monotonic() - self._at > _AGAIN_S:
+                    if self._is_later(identity):
                         await self._read()
+                        self._looked_for = max(self._looked_for, identity.generation or 0)
             except _NOT_NOW as error:
                 log.debug("users_not_read", error=str(error) or type(error).__name__)
         self.require(identity)
@@ -93,7 +94,8 @@ class Standings:
     def _is_later(self, identity: Identity) -> bool:
         if identity.external or identity.generation is None or self._known is None:
             return False
-        return identity.generation > max((each.generation for each in self._known.values()), default=0)
+        known = max((each.generation for each in self._known.values()), default=0)
+        return identity.generation > max(known, self._looked_for)
 
     def require(self, identity: Identity) -> None:
         """Raises TokenRefused for a token that is no longer valid."""
