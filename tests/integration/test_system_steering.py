@@ -46,7 +46,7 @@ REFUSED: list[tuple[int, int, dict[str, Any]]] = [
 
 @pytest.fixture
 def factory(make_stack: Callable[..., Stack]) -> Iterator[tuple[Stack, httpx.Client]]:
-    """A stack with the factory's dialect, once it has heard of every machine."""
+    """A stack with the factory's dialect that knows every machine."""
     settings = {"KAISER_MQTT_DIALECTS": '["esp", "factory"]', "KAISER_REQUEST_PER_SECOND": "1000"}
     stack = make_stack(**settings).start()
     said = [Message(topic, json.dumps(value).encode()) for topic, value in messages_given(GIVEN)]

@@ -279,7 +279,7 @@ async def differences_of_journal(
     [entry] = (await plant.ask("steer", request, SteerAnswer)).commands
 
     def states() -> list[list[Any]]:
-        """Each state once: a state is told again where more is known of it. Until the receipt is there it is open."""
+        """Each state once: it is reported again where more is known of it. Until the receipt is there it is open."""
         mine = [each for each in told if each["command_id"] == entry.command_id]
         found = [[each["state"], each.get("code"), each.get("result")] for each in mine]
         found = [each for each in found if each[0] not in {"queued", "unconfirmed"}]
