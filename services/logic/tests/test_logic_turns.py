@@ -1,10 +1,9 @@
 """Changes of rules, one at a time: one that waits too long for the others is refused without asking the database."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
+from hanging import HangingPool
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.schemas.api.logic import CreateRule, PatchRule, PutRule, RuleId
 from kaiser_common.contract.schemas.api.rules import RuleSettings
@@ -18,21 +17,6 @@ SETTINGS = RuleSettings.model_validate(
         "actions": [{"type": "notification", "message": "warm"}],
     }
 )
-
-
-class HangingPool:
-    """A database that does not answer."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.times = 0
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[None]:
-        self.times += 1
-        self.asked.set()
-        await asyncio.Event().wait()
-        yield
 
 
 async def test_a_change_that_waits_too_long_for_others_is_refused_without_asking_the_database():

@@ -1,30 +1,14 @@
 """Changes of mocks, one at a time: one that waits too long for the others fails as where the database is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
+from hanging import HangingPool
 from kaiser_simulator.domain.device import Life, MockDevice, Setup
 from kaiser_simulator.domain.world import World
 from kaiser_simulator.patterns import installed_patterns
 from kaiser_simulator.store.changes import Mocks
 from psycopg_pool import PoolTimeout
-
-
-class HangingPool:
-    """A database that does not answer."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.times = 0
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[None]:
-        self.times += 1
-        self.asked.set()
-        await asyncio.Event().wait()
-        yield
 
 
 def mock(esp_id: str) -> MockDevice:
