@@ -221,12 +221,14 @@ class Given(NamedTuple):
 
 class Pins:
     """units: the actuators with the commands that wait for their devices. locks: of their rows, each held until a
-    transaction ends. given: the commands that were given to the OUTBOX."""
+    transaction ends. given: the commands that were given to the OUTBOX. ended: the stops that
+    were taken out of the bucket."""
 
     def __init__(self) -> None:
         self.units = {(each, PIN): Unit(each, PIN, "god") for each in TRACKED}
         self.locks = {key: asyncio.Lock() for key in self.units}
         self.given: list[Given] = []
+        self.ended: list[str] = []
 
 
 class World:
@@ -275,8 +277,6 @@ class World:
         self.unheard: dict[str, list[int]] = {each: [] for each in DEVICES}
         """When a device missed a stop, or its alert was lost: it then alerts less often than it was sent stops."""
         self.pins = Pins()
-        self.ended: list[str] = []
-        """The stops that were taken out of the bucket."""
         self.events: set[str] = set()
         """The ids of the events that were published."""
         self.cleared: list[tuple[str, str]] = []
@@ -321,7 +321,7 @@ class World:
     async def publish_batch(self, messages, **_) -> None:
         self.events |= {each.msg_id for each in messages if each.subject.startswith("event.")}
         messages = [each for each in messages if each.subject.startswith("mqtt.")]
-        recorded, ended = frozenset(row.stop.emergency_id for row in self.table.values()), frozenset(self.ended)
+        recorded, ended = frozenset(row.stop.emergency_id for row in self.table.values()), frozenset(self.pins.ended)
         self.pins.given += [
             Given(each.msg_id.removeprefix("command-"), recorded, ended)
             for each in messages
@@ -654,7 +654,7 @@ class StopsModel(RuleBasedStateMachine):
         self.gates, self.recording = Gates(self.loop), Gates(self.loop)
         self.world = World(self.gates)
         self.bucket = Bucket(self.gates)
-        self.world.ended = self.bucket.deleted
+        self.world.pins.ended = self.bucket.deleted
         self.replicas = [Replica(number, self.world, self.bucket, self.gates, self.recording) for number in range(2)]
         self.tasks: list[tuple[int, asyncio.Task]] = []
         self.slow = False
