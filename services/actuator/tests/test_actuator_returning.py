@@ -92,6 +92,25 @@ async def test_a_device_that_comes_online_while_the_database_hangs_is_sent_its_s
         await eventually(partial(is_sent, 2), "the second copy is sent while the database hangs", _HANGS_S)
 
 
+async def test_a_device_that_comes_online_is_sent_its_stop_while_the_bucket_does_not_take_a_press(life, monkeypatch):
+    await life.stops.raise_(pressed(life, "e1"))
+    before = len(await life.emergencies())
+    is_asked = asyncio.Event()
+
+    async def answers_never() -> None:
+        is_asked.set()
+        await asyncio.Event().wait()
+
+    async def is_sent() -> bool:
+        return len(await life.emergencies()) > before
+
+    monkeypatch.setattr(life.stops, "raise_again", answers_never)
+    async with beside(sweep=life.sweep.run(0.01)):
+        await eventually(is_asked.is_set, "the press is tried again")
+        life.sweep.on_device("ESP_A", device("ESP_A", boot=1))
+        await eventually(is_sent, "the stop is sent while the press waits", _HANGS_S)
+
+
 async def test_a_press_that_failed_is_sent_while_the_database_hangs(life, monkeypatch):
     with monkeypatch.context() as broken:
         nats_refuses(life, broken, lambda batch: any(subject.startswith("mqtt.") for subject, _ in batch))

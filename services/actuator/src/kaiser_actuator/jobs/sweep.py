@@ -44,8 +44,9 @@ GUARD = "duration guard"
 
 
 class DueSweep:
-    """Looks periodically for what is due: in one loop for stops to send, in another for what needs the database, so
-    that a database that hangs delays no stop. Killed: another replica or the next start finds the same."""
+    """Looks periodically for what is due: in one loop for presses that failed, in another for devices that returned, in
+    a third for what needs the database, so that a bucket or a database that hangs delays no stop. Killed: another
+    replica or the next start finds the same."""
 
     def __init__(
         self,
@@ -110,20 +111,25 @@ class DueSweep:
 
     async def run(self, every_s: float) -> None:
         """Look until cancelled. Database or NATS away: everything waits for the next look. A database that hangs
-        delays what needs it, and no stop."""
+        delays what needs it, and no stop. A press that the bucket does not take delays no returning device."""
         async with asyncio.TaskGroup() as loops:
+            loops.create_task(_repeat(self.finish_presses, asyncio.Event(), every_s), name="presses")
             loops.create_task(_repeat(self.send_stops, self._wake, every_s), name="returning devices")
             loops.create_task(_repeat(self.look_at_tables, self._wake_tables, every_s), name="due")
 
     async def once(self) -> None:
-        """One look of both loops, stops first."""
+        """One look of each loop, presses first."""
+        await self.finish_presses()
         await self.send_stops()
         await self.look_at_tables()
 
-    async def send_stops(self) -> None:
-        """Store and send presses that failed, and send devices that came online their stops, twice; without the
-        database. If NATS refuses to store a press that failed before, that is logged and the rest is done."""
+    async def finish_presses(self) -> None:
+        """Store and send presses that failed. If NATS refuses to store one, that is logged, and the next look does
+        it."""
         await _postponed_if_refused("presses", self._stops.raise_again())
+
+    async def send_stops(self) -> None:
+        """Send devices that came online their stops, twice; without the database."""
         for esp_id in sorted(self._came_online):
             self._came_online.discard(esp_id)  # before it is sent: it may restart meanwhile, and is sent them again
             now = self._clock()
