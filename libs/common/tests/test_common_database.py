@@ -1,8 +1,11 @@
 """The verdicts on database errors, and COPY-upsert on a real server."""
 
 import asyncio
+import os
+import socket
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,8 +14,11 @@ from kaiser_common.runtime.partitions import drop_days_before, drop_rows_before,
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_common.runtime.upsert import copy_upsert
 from kaiser_common.runtime.verdicts import Verdict, verdict
+from own_ports import own_ports
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
+from relay import relay
 from waiting import until
 
 
@@ -145,6 +151,19 @@ async def test_a_pool_has_connections_again_soon_after_its_server_is_back(postgr
         while not await asked():
             assert time.monotonic() - started < 60
         await waiting
+
+
+async def test_the_kernel_ends_a_connection_whose_bytes_are_not_acknowledged_for_25_s(postgres_server):
+    """Over TCP: the test's server listens on a unix socket alone."""
+    given = conninfo_to_dict(postgres_server.url)
+    with relay(port := own_ports().take(), Path(given["host"]) / ".s.PGSQL.5432"):
+        url = f"postgresql://{given['user']}@127.0.0.1:{port}/{given['dbname']}"
+        async with (
+            open_pool(CommonSettings(database_url=url), "test") as pool,
+            pool.connection() as connection,
+        ):
+            with socket.socket(fileno=os.dup(connection.fileno())) as tcp:
+                assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
 
 
 async def test_two_connections_stay_free_however_many_requests_read(postgres_server):
