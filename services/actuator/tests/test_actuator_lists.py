@@ -1,4 +1,4 @@
-"""What is kept of actuators, commands and stops, and in which pages it is read."""
+"""Lists of actuators, commands and stops, their histories and pages."""
 
 import pytest
 from actuator_world import ADA, refusal

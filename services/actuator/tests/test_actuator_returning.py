@@ -1,4 +1,4 @@
-"""What devices that come back are sent, and what of a device that went away is no longer known."""
+"""Devices that come back: the stops and commands that they are sent, and the states that are no longer known."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a stop sends, in which order, and when it is sent again."""
+"""The messages of a stop: which, in which order, and when they are sent again."""
 
 import asyncio
 
