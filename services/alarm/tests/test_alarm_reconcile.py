@@ -1,5 +1,6 @@
 """Conditions that began or ended while nobody read the events: taken from what their owners report."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_alarm.consumers.events import EventReading
 from kaiser_alarm.domain import reconcile
+from kaiser_alarm.domain.answers import Answers
 from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.life import Clear, Key, Raise, applied, is_active
 from kaiser_alarm.domain.limits import Sensor
@@ -283,6 +285,7 @@ _DEVICES = ["ESP_1", "ESP_2", "ESP_3"]
 def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_devices_are(steps):
     """Events that are lost leave the owner owed; events are read in order, so some are older than the answer."""
     offline, events, read, table, owed = set(), [], 0, {}, False
+    answers = Answers()
 
     def take(findings):
         for step in applied(table, findings):
@@ -290,7 +293,14 @@ def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_de
 
     def ask():
         states = [device(each, each not in offline) for each in _DEVICES]
-        take([(finding, f"now-{len(events)}-{read}") for finding in reconcile.of_devices(states, dict(table), 5)])
+        findings = list(reconcile.of_devices(states, dict(table), 5))
+        take([(finding, f"now-{len(events)}-{read}") for finding in findings])
+        answers.note(findings, len(events))
+
+    def read_some(taken):
+        found = [(finding, str(read + place)) for place, finding in enumerate(taken, 1)]
+        take(answers.without_older_ends(found, {origin: int(origin) for _, origin in found}))
+        answers.read_to(read + len(taken))
 
     for what, argument in steps:
         if what == "change":
@@ -300,7 +310,7 @@ def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_de
             events.append(Raise(key, "warning", "m", 3) if began else Clear(key, 3))
         elif what == "read":
             taken = events[read : read + argument]
-            take([(finding, str(read + place)) for place, finding in enumerate(taken)])
+            read_some(taken)
             read += len(taken)
         elif what == "lose":
             owed = owed or read < len(events)
@@ -310,7 +320,7 @@ def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_de
             owed = False
     if owed:
         ask()
-    take([(finding, str(read + place)) for place, finding in enumerate(events[read:])])
+    read_some(events[read:])
     assert {key.source for key, alarm in table.items() if is_active(alarm)} == offline
 
 
@@ -404,6 +414,31 @@ async def test_what_began_and_ended_while_it_was_away_and_events_were_purged_sta
         cleared = {(one.kind, one.source) for one in await shown(bus, state="cleared")}
         assert cleared == {("device_offline", "ESP_1"), ("stop_in_force", "ESP_X")}
         await until(lambda: settled(database))
+
+
+async def test_what_an_owner_says_to_hold_is_not_ended_by_an_event_from_before(bus, make_database):
+    """A device came back and went again while nobody read; its events are read after its owner was asked."""
+    for event in ("device_online", "device_offline"):
+        await say_event(bus, event, "ESP_1")
+    board, database = Board(), make_database()
+    async with open_pool(CommonSettings(database_url=database), "test") as pool:
+        events = EventReading(pool, bus, board, Watch(), lambda: None)
+        reading = asyncio.create_task(events.run())
+        await asyncio.wait_for(events.loaded.wait(), 30)
+        async with events.in_turn:  # so no event is taken meanwhile
+            last_event = await events.last_event()
+            found = list(reconcile.of_devices([device("ESP_1", False)], board.alarms, 5))
+            await events.settle("devices", found, "now", last_event)
+        await say_event(bus, "device_online", "ESP_1")
+
+        async def is_over():
+            return not is_active(board.alarms[Key("device_offline", "ESP_1")])
+
+        await until(is_over)
+        reading.cancel()
+    with psycopg.connect(database) as connection:
+        steps = connection.execute("SELECT what FROM alarm.steps ORDER BY number").fetchall()
+    assert [what for (what,) in steps] == ["raised", "cleared"]
 
 
 async def test_owners_that_do_not_answer_yet_are_asked_until_they_do_after_a_kill_too(start, bus, database):

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import psycopg
 import structlog
@@ -24,9 +25,10 @@ from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.verdicts import OUTAGES, Verdict, reason_of, verdict
 
 from kaiser_alarm import metrics
+from kaiser_alarm.domain.answers import Answers
 from kaiser_alarm.domain.board import Board, Found
 from kaiser_alarm.domain.decode import FILTERS, findings_of
-from kaiser_alarm.domain.life import LifeStep, applied
+from kaiser_alarm.domain.life import Finding, LifeStep, applied
 from kaiser_alarm.domain.limits import Sensor
 from kaiser_alarm.domain.readings import Watch
 from kaiser_alarm.store import Connection, alarms, limits
@@ -54,6 +56,7 @@ class EventReading:
         self._board = board
         self._watch = watch
         self._on_steps = on_steps
+        self._answers = Answers()
         self._position: tuple[str, int] | None = None
         self._moved_at = 0.0
         self.loaded = asyncio.Event()
@@ -96,10 +99,15 @@ class EventReading:
 
     async def _stream(self) -> tuple[str, int]:
         """When the stream was created (sequences from before that mean nothing), and its first sequence."""
-        info = await stream_info(self._bus, EVENTS.name)
-        if "created" not in info:
-            raise BusUnavailable(f"no stream {EVENTS.name}")
+        info = await _known(self._bus)
         return str(info["created"]), max(1, int(info["state"]["first_seq"]))
+
+    async def last_event(self) -> int:
+        """The stream's last sequence now. BusUnavailable if it is another stream than the one that is read."""
+        info = await _known(self._bus)
+        if self._position is None or self._position[0] != str(info["created"]):
+            raise BusUnavailable(f"{EVENTS.name} is another stream")
+        return int(info["state"]["last_seq"])
 
     async def _load(self, created: str, first: int) -> int:
         """Take what is stored; the sequence to begin with. Events behind the position are gone: note it beside the new
@@ -116,6 +124,8 @@ class EventReading:
             self.owed = await limits.owed(connection, EVENTS.name)
             self._board.load((await alarms.open_alarms(connection)).values())
             self._watch.set_limits(await limits.read_all(connection))
+        if self._position is None or self._position[0] != created:
+            self._answers.forget()
         self._position = position
         self.loaded.set()
         return position[1] + 1
@@ -127,16 +137,24 @@ class EventReading:
             for delivery, reason in unreadable:
                 metrics.UNREADABLE.inc()
                 log.error("event_unreadable", subject=delivery.subject[:128], reason=reason)
+            if self._answers:
+                sequences = {delivery.origin: delivery.stream_sequence for delivery in batch}
+                findings = self._answers.without_older_ends(findings, sequences)
             relevant = self._board.relevant(findings)
             if relevant or time.monotonic() - self._moved_at >= _MOVE_EVERY_S:
                 await self._store(relevant, (created, batch[-1].stream_sequence))
+            self._answers.read_to(batch[-1].stream_sequence)
         metrics.BEHIND.set(max(0.0, time.time() - batch[-1].timestamp_ns / 1e9))
 
-    async def settle(self, owner: str, findings: Sequence[Found]) -> None:
-        """Take the current state from an owner, and note that the owner was asked. To be called in turn."""
+    async def settle(self, owner: str, findings: Sequence[Finding], origin: str, last_event: int) -> None:
+        """Take the current state from an owner, and note that the owner was asked. To be called in turn.
+
+        last_event: the stream's last sequence before that. What ended by then, and holds, does not end by its event.
+        """
         async with self._pool.connection() as connection:
-            steps = await _apply(connection, self._board.relevant(findings))
+            steps = await _apply(connection, self._board.relevant([(finding, origin) for finding in findings]))
             await limits.owe(connection, EVENTS.name, self.owed - {owner})
+        self._answers.note(findings, last_event)
         self.owed.discard(owner)
         self._done(steps)
 
@@ -171,6 +189,13 @@ class EventReading:
             metrics.STEPS.labels(step.what).inc()
         if steps:
             self._on_steps()
+
+
+async def _known(bus: Bus) -> dict[str, Any]:
+    info = await stream_info(bus, EVENTS.name)
+    if "created" not in info:
+        raise BusUnavailable(f"no stream {EVENTS.name}")
+    return info
 
 
 async def _applied(connection: Connection, relevant: Sequence[Found]) -> list[LifeStep]:

@@ -30,7 +30,8 @@ _AWAY: tuple[type[Exception], ...] = (*OUTAGES, OSError, RpcError)
 
 class OwnerReading:
     """Asks each owner that is owed until it has answered. Events wait until then, at most three seconds a page of an
-    answer: so an event that is newer than the answer is taken after it.
+    answer: so an event that is newer than the answer is taken after it. One that is older, and of which the owner
+    knew, does not end what the owner said to hold (`Answers`).
 
     Killed before an answer is stored: the next start asks again.
     """
@@ -56,9 +57,9 @@ class OwnerReading:
                 if owner == owners.THRESHOLDS and owner in self._events.owed:
                     await self._take_thresholds()
                 elif owner in self._events.owed:
-                    at = now_ms()
+                    at, last_event = now_ms(), await self._events.last_event()
                     findings = [at_time(finding, at) for finding in await self._state(owner, at)]
-                    await self._events.settle(owner, [(finding, f"now-{owner}-{at}") for finding in findings])
+                    await self._events.settle(owner, findings, f"now-{owner}-{at}", last_event)
         except _AWAY as error:
             reason = error.problem.detail if isinstance(error, RpcError) else reason_of(error)
             log.info("owner_not_asked", owner=owner, reason=reason)
