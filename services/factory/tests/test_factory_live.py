@@ -409,7 +409,7 @@ async def kept(plant: Any, stream: str, subject: str, field: str) -> list[str]:
     """A field of each message on a stream, in order, and of each line."""
     info = await plant.bus.jetstream.stream_info(stream, subjects_filter=subject)
     found: list[str] = []
-    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+    for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
         try:
             message = await plant.bus.jetstream.get_msg(stream, sequence)
         except NotFoundError:

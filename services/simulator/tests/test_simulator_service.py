@@ -65,7 +65,8 @@ async def wills(bus) -> list[str]:
     """The payloads of the mock's wills."""
     state = (await bus.jetstream.stream_info("OUTBOX")).state
     stored = [
-        await bus.jetstream.get_msg("OUTBOX", seq=number) for number in range(state.first_seq, state.last_seq + 1)
+        await bus.jetstream.get_msg("OUTBOX", seq=number)
+        for number in range(max(1, state.first_seq), state.last_seq + 1)
     ]
     bodies = [json.loads(message.data) for message in stored]
     return [body["payload"] for body in bodies if body["topic"].endswith("/will") and body["retain"]]
