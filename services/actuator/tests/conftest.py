@@ -2,6 +2,7 @@
 
 import asyncio
 
+import interleaved_tables
 import psycopg
 import pytest
 from actuator_world import Life
@@ -26,3 +27,10 @@ async def life(bus_settings, database):
         await mirror.ready()
         yield Life(pool, bus, await BucketWriter.open(bus, EMERGENCIES_BUCKET), mirror)
         keeping.cancel()
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """No database and no log lines: the model of stops."""
+    with interleaved_tables.used(monkeypatch):
+        yield
