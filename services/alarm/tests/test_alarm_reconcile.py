@@ -11,8 +11,8 @@ from answering import Method, serve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_alarm.consumers.events import EventReading
+from kaiser_alarm.consumers.owners import OwnerReading
 from kaiser_alarm.domain import reconcile
-from kaiser_alarm.domain.answers import Answers
 from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.life import Clear, Key, Raise, applied, is_active
 from kaiser_alarm.domain.limits import Sensor
@@ -285,7 +285,6 @@ _DEVICES = ["ESP_1", "ESP_2", "ESP_3"]
 def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_devices_are(steps):
     """Events that are lost leave the owner owed; events are read in order, so some are older than the answer."""
     offline, events, read, table, owed = set(), [], 0, {}, False
-    answers = Answers()
 
     def take(findings):
         for step in applied(table, findings):
@@ -293,14 +292,7 @@ def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_de
 
     def ask():
         states = [device(each, each not in offline) for each in _DEVICES]
-        findings = list(reconcile.of_devices(states, dict(table), 5))
-        take([(finding, f"now-{len(events)}-{read}") for finding in findings])
-        answers.note(findings, len(events))
-
-    def read_some(taken):
-        found = [(finding, str(read + place)) for place, finding in enumerate(taken, 1)]
-        take(answers.without_older_ends(found, {origin: int(origin) for _, origin in found}))
-        answers.read_to(read + len(taken))
+        take([(finding, f"now-{len(events)}-{read}") for finding in reconcile.of_devices(states, dict(table), 5)])
 
     for what, argument in steps:
         if what == "change":
@@ -310,7 +302,7 @@ def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_de
             events.append(Raise(key, "warning", "m", 3) if began else Clear(key, 3))
         elif what == "read":
             taken = events[read : read + argument]
-            read_some(taken)
+            take([(finding, str(read + place)) for place, finding in enumerate(taken)])
             read += len(taken)
         elif what == "lose":
             owed = owed or read < len(events)
@@ -320,7 +312,7 @@ def test_whatever_is_lost_and_whenever_owners_are_asked_the_alarms_end_as_the_de
             owed = False
     if owed:
         ask()
-    read_some(events[read:])
+    take([(finding, str(read + place)) for place, finding in enumerate(events[read:])])
     assert {key.source for key, alarm in table.items() if is_active(alarm)} == offline
 
 
@@ -333,10 +325,12 @@ class Owners:
         self.readings: list[ReadingItem] = []
         self.failed: list[CommandStatus] = []
         self.configs: list[SensorConfig] = []
+        self.on_ask = lambda: None
 
     @asynccontextmanager
     async def answering(self, bus):
         async def devices(_, __):
+            self.on_ask()
             return DevicesPage(items=self.devices)
 
         async def stops(_, __):
@@ -346,6 +340,7 @@ class Owners:
             return ConfigsPage(items=self.configs)
 
         async def commands(_, __):
+            self.on_ask()
             return FailedCommands(items=self.failed)
 
         async def readings(_, __):
@@ -416,29 +411,29 @@ async def test_what_began_and_ended_while_it_was_away_and_events_were_purged_sta
         await until(lambda: settled(database))
 
 
-async def test_what_an_owner_says_to_hold_is_not_ended_by_an_event_from_before(bus, make_database):
-    """A device came back and went again while nobody read; its events are read after its owner was asked."""
+async def test_owners_are_asked_once_the_events_that_were_kept_are_read(bus, make_database):
+    """A device came back and went again while nobody read. Its owner, asked first, would raise what `device_online`
+    then ends and `device_offline` raises again."""
+    owners, board, watch, database = Owners(), Board(), Watch(), make_database()
+    owners.devices = [device("ESP_1", False)]
     for event in ("device_online", "device_offline"):
         await say_event(bus, event, "ESP_1")
-    board, database = Board(), make_database()
-    async with open_pool(CommonSettings(database_url=database), "test") as pool:
-        events = EventReading(pool, bus, board, Watch(), lambda: None)
-        reading = asyncio.create_task(events.run())
-        await asyncio.wait_for(events.loaded.wait(), 30)
-        async with events.in_turn:  # so no event is taken meanwhile
-            last_event = await events.last_event()
-            found = list(reconcile.of_devices([device("ESP_1", False)], board.alarms, 5))
-            await events.settle("devices", found, "now", last_event)
-        await say_event(bus, "device_online", "ESP_1")
-
-        async def is_over():
-            return not is_active(board.alarms[Key("device_offline", "ESP_1")])
-
-        await until(is_over)
-        reading.cancel()
+    when_asked = []
+    owners.on_ask = lambda: when_asked.append(list(board.alarms))
+    async with (
+        open_pool(CommonSettings(database_url=database), "test") as pool,
+        owners.answering(bus),
+        asyncio.TaskGroup() as tasks,
+    ):
+        events = EventReading(pool, bus, board, watch, lambda: None)
+        running = [tasks.create_task(each.run()) for each in (events, OwnerReading(bus, events, board, watch))]
+        await until(lambda: settled(database))
+        for task in running:
+            task.cancel()
+    assert when_asked == [[Key("device_offline", "ESP_1")]] * 2
     with psycopg.connect(database) as connection:
         steps = connection.execute("SELECT what FROM alarm.steps ORDER BY number").fetchall()
-    assert [what for (what,) in steps] == ["raised", "cleared"]
+    assert steps == [("raised",)]
 
 
 async def test_owners_that_do_not_answer_yet_are_asked_until_they_do_after_a_kill_too(start, bus, database):

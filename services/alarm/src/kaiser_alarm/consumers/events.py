@@ -3,14 +3,14 @@
 The position in the stream is stored in the transaction of the steps, so each event takes effect once: killed before the
 commit, its events are read again; killed after it, they are not. Database or NATS away: reading continues from the
 stored position once both are back. EVENTS keeps ten minutes or 256 MiB. If events after the position are no longer
-there, the owners of devices, sensors, stops and commands are asked for their current state (consumers/owners.py).
+there, the owners of devices, sensors, stops and commands are asked for their current state (consumers/owners.py), once
+those that are there have been read.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import psycopg
 import structlog
@@ -25,10 +25,9 @@ from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.verdicts import OUTAGES, Verdict, reason_of, verdict
 
 from kaiser_alarm import metrics
-from kaiser_alarm.domain.answers import Answers
 from kaiser_alarm.domain.board import Board, Found
 from kaiser_alarm.domain.decode import FILTERS, findings_of
-from kaiser_alarm.domain.life import Finding, LifeStep, applied
+from kaiser_alarm.domain.life import LifeStep, applied
 from kaiser_alarm.domain.limits import Sensor
 from kaiser_alarm.domain.readings import Watch
 from kaiser_alarm.store import Connection, alarms, limits
@@ -56,11 +55,12 @@ class EventReading:
         self._board = board
         self._watch = watch
         self._on_steps = on_steps
-        self._answers = Answers()
         self._position: tuple[str, int] | None = None
         self._moved_at = 0.0
         self.loaded = asyncio.Event()
         """Set once alarms and limits are in memory."""
+        self.caught_up = asyncio.Event()
+        """Set while the events that the stream held when reading began have been read."""
         self.owed: set[str] = set()
         """The owners whose current state is still to be asked."""
         self.changing_limits = asyncio.Lock()
@@ -84,6 +84,8 @@ class EventReading:
 
     async def _read(self) -> None:
         """Read from the stored position on, until the reader has to begin again."""
+        self.caught_up.clear()
+        taken = 0
         created, first = await self._stream()
         async with self.in_turn:
             begin = await self._load(created, first)
@@ -96,18 +98,16 @@ class EventReading:
                 return
             if batch:
                 await self.take(batch, created)
+            taken += len(batch)
+            if taken >= reader.pending_at_start:
+                self.caught_up.set()
 
     async def _stream(self) -> tuple[str, int]:
         """When the stream was created (sequences from before that mean nothing), and its first sequence."""
-        info = await _known(self._bus)
+        info = await stream_info(self._bus, EVENTS.name)
+        if "created" not in info:
+            raise BusUnavailable(f"no stream {EVENTS.name}")
         return str(info["created"]), max(1, int(info["state"]["first_seq"]))
-
-    async def last_event(self) -> int:
-        """The stream's last sequence now. BusUnavailable if it is another stream than the one that is read."""
-        info = await _known(self._bus)
-        if self._position is None or self._position[0] != str(info["created"]):
-            raise BusUnavailable(f"{EVENTS.name} is another stream")
-        return int(info["state"]["last_seq"])
 
     async def _load(self, created: str, first: int) -> int:
         """Take what is stored; the sequence to begin with. Events behind the position are gone: note it beside the new
@@ -124,8 +124,6 @@ class EventReading:
             self.owed = await limits.owed(connection, EVENTS.name)
             self._board.load((await alarms.open_alarms(connection)).values())
             self._watch.set_limits(await limits.read_all(connection))
-        if self._position is None or self._position[0] != created:
-            self._answers.forget()
         self._position = position
         self.loaded.set()
         return position[1] + 1
@@ -137,24 +135,16 @@ class EventReading:
             for delivery, reason in unreadable:
                 metrics.UNREADABLE.inc()
                 log.error("event_unreadable", subject=delivery.subject[:128], reason=reason)
-            if self._answers:
-                sequences = {delivery.origin: delivery.stream_sequence for delivery in batch}
-                findings = self._answers.without_older_ends(findings, sequences)
             relevant = self._board.relevant(findings)
             if relevant or time.monotonic() - self._moved_at >= _MOVE_EVERY_S:
                 await self._store(relevant, (created, batch[-1].stream_sequence))
-            self._answers.read_to(batch[-1].stream_sequence)
         metrics.BEHIND.set(max(0.0, time.time() - batch[-1].timestamp_ns / 1e9))
 
-    async def settle(self, owner: str, findings: Sequence[Finding], origin: str, last_event: int) -> None:
-        """Take the current state from an owner, and note that the owner was asked. To be called in turn.
-
-        last_event: the stream's last sequence before that. What ended by then, and holds, does not end by its event.
-        """
+    async def settle(self, owner: str, findings: Sequence[Found]) -> None:
+        """Take the current state from an owner, and note that the owner was asked. To be called in turn."""
         async with self._pool.connection() as connection:
-            steps = await _apply(connection, self._board.relevant([(finding, origin) for finding in findings]))
+            steps = await _apply(connection, self._board.relevant(findings))
             await limits.owe(connection, EVENTS.name, self.owed - {owner})
-        self._answers.note(findings, last_event)
         self.owed.discard(owner)
         self._done(steps)
 
@@ -189,13 +179,6 @@ class EventReading:
             metrics.STEPS.labels(step.what).inc()
         if steps:
             self._on_steps()
-
-
-async def _known(bus: Bus) -> dict[str, Any]:
-    info = await stream_info(bus, EVENTS.name)
-    if "created" not in info:
-        raise BusUnavailable(f"no stream {EVENTS.name}")
-    return info
 
 
 async def _applied(connection: Connection, relevant: Sequence[Found]) -> list[LifeStep]:

@@ -29,9 +29,9 @@ _AWAY: tuple[type[Exception], ...] = (*OUTAGES, OSError, RpcError)
 
 
 class OwnerReading:
-    """Asks each owner that is owed until it has answered. Events wait until then, at most three seconds a page of an
-    answer: so an event that is newer than the answer is taken after it. One that is older, and of which the owner
-    knew, does not end what the owner said to hold (`Answers`).
+    """Asks each owner that is owed until it has answered, once the events that were kept have been read: an older one
+    would end the alarm of what the owner says to hold, and another raise it again. Events wait for the answer, at most
+    three seconds a page of it: so an event that is newer is taken after it.
 
     Killed before an answer is stored: the next start asks again.
     """
@@ -46,7 +46,7 @@ class OwnerReading:
         """Look until cancelled."""
         tries = 0
         while True:
-            await self._events.loaded.wait()
+            await self._events.caught_up.wait()
             for owner in sorted(self._events.owed):
                 tries = 0 if await self._ask(owner) else tries + 1
             await asyncio.sleep(_RETRY_S[min(tries, len(_RETRY_S)) - 1] if tries else _LOOK_EVERY_S)
@@ -57,9 +57,9 @@ class OwnerReading:
                 if owner == owners.THRESHOLDS and owner in self._events.owed:
                     await self._take_thresholds()
                 elif owner in self._events.owed:
-                    at, last_event = now_ms(), await self._events.last_event()
+                    at = now_ms()
                     findings = [at_time(finding, at) for finding in await self._state(owner, at)]
-                    await self._events.settle(owner, findings, f"now-{owner}-{at}", last_event)
+                    await self._events.settle(owner, [(finding, f"now-{owner}-{at}") for finding in findings])
         except _AWAY as error:
             reason = error.problem.detail if isinstance(error, RpcError) else reason_of(error)
             log.info("owner_not_asked", owner=owner, reason=reason)
