@@ -1,6 +1,7 @@
 """The journal at work on a real database and bus: what messages, time and a new start do to open commands."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.commands import FactoryCommand
 from kaiser_factory_dialect.messages import ActionState, MachineState
 from pydantic import SecretStr
+from waiting import WITHIN_S
 
 ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=3)
 TEN_MINUTES_MS = 600_000
@@ -250,3 +252,24 @@ async def test_steps_that_were_loaded_before_their_commit_was_confirmed_are_foll
         assert journal.confirm("one", steps) == steps  # to be sent
         moved = journal.settled([], [], began + 10_000)
         assert [(each.command_id, each.state) for each in moved] == [("pick", "expired"), ("drop", "abandoned")]
+
+
+async def test_an_abandonment_is_told_though_its_journal_ends_with_the_commit(
+    bus_settings: CommonSettings, database: str, stored
+) -> None:
+    """Another switch of the environment follows at once: the next journal finds the command abandoned already."""
+    with_database = bus_settings.model_copy(update={"database_url": SecretStr(database)})
+    async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
+        subscription = await bus.client.subscribe("event.factory_command.*")
+        await bus.client.flush()
+        async with pool.connection() as connection:
+            await commands.insert(connection, [pick(now_ms())])
+        untold: dict[str, Command] = {}
+        for epoch in (4, 5):
+            journal = Journal(bus, ENVIRONMENT.model_copy(update={"epoch": epoch}), untold)
+            async with pool.connection() as connection:
+                left = await journal.load(connection)
+            assert [each.command_id for each in left] == (["pick"] if epoch == 4 else [])
+        await journal.publish()
+        event = json.loads((await subscription.next_msg(timeout=WITHIN_S)).data)
+        assert (event["command_id"], event["state"]) == ("pick", "abandoned")

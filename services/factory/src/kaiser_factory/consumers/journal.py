@@ -70,8 +70,12 @@ class Journal:
         """Keys of requests whose commit is under way, or whose connection was lost meanwhile; since when (ms)."""
 
     async def load(self, connection: Connection) -> list[Command]:
-        """Load the open commands. Those of another environment or epoch are abandoned; they are returned, to be
-        published after the commit. A command that nothing answers has ended with "sent", and stays unchanged."""
+        """Load the open commands. Those of another environment or epoch are abandoned, and returned; after the commit,
+        `publish` publishes that. A command that nothing answers has ended with "sent", and stays unchanged.
+
+        They are noted before the commit: a switch that follows at once ends this journal at any moment, and the next
+        one publishes what is noted. Those that were not committed it abandons itself.
+        """
         self._open, self._late, self._waiting, self._index = {}, {}, {}, CommandIndex()
         left: list[Command] = []
         now = now_ms()
@@ -86,6 +90,7 @@ class Journal:
             else:
                 self._follow(command)
         await store.move(connection, left)
+        self._owe(left)
         return left
 
     def unanswered(self) -> frozenset[str]:
@@ -239,16 +244,20 @@ class Journal:
     async def publish(self, commands: Sequence[Command] = ()) -> None:
         """Publish how commands stand, these and those whose event NATS did not take before. NATS away: with the next
         call again."""
-        for command in commands:
-            self._untold.pop(command.command_id, None)
-            self._untold[command.command_id] = command
-        while len(self._untold) > _UNTOLD_KEPT:
-            del self._untold[next(iter(self._untold))]
+        self._owe(commands)
         told = list(self._untold.values())
         if await publish.events(self._bus, [("factory_command", each.command_id, entry_of(each)) for each in told]):
             for command in told:
                 if self._untold.get(command.command_id) is command:
                     del self._untold[command.command_id]
+
+    def _owe(self, commands: Sequence[Command]) -> None:
+        """Note how commands stand, to be published."""
+        for command in commands:
+            self._untold.pop(command.command_id, None)
+            self._untold[command.command_id] = command
+        while len(self._untold) > _UNTOLD_KEPT:
+            del self._untold[next(iter(self._untold))]
 
     async def send(self, commands: Sequence[Command]) -> None:
         """Put committed commands on the OUTBOX. NATS away: they stay queued, and expire."""

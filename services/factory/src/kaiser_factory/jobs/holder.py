@@ -160,7 +160,7 @@ class Work:
 
         await until_done(step, "journal_not_loaded", retry_s=_RETRY_S)
         metrics.COMMAND_ENDS.labels("abandoned").inc(len(left))
-        await self._journal.publish(left)
+        await self._journal.publish()
 
     async def _expire(self, consumer: Consumer) -> None:
         async def step() -> None:
