@@ -29,6 +29,7 @@ class Server:
         self._client.on_message = self._on_message
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.reconnect_delay_set(1, 2)
         self._client.connect("127.0.0.1", port)
         self._client.subscribe(f"{self.base}/#", 1)
         self._client.loop_start()

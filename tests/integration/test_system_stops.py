@@ -265,6 +265,7 @@ class Listener:
         )
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 2)
         self._client.connect(*address(stack))
         self._client.loop_start()
         assert self._subscribed.wait(60)

@@ -60,6 +60,7 @@ class Observer:
             (message.topic, _command(bytes(message.payload)))
         )
         client.on_connect = lambda client, *_: client.subscribe(_WATCHED, 1)
+        client.reconnect_delay_set(1, 2)
         client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"])
         client.loop_start()
         reader = threading.Thread(target=self._read, daemon=True)

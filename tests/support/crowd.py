@@ -38,6 +38,7 @@ class Crowd:
         self._beating = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> "Crowd":
+        self._client.reconnect_delay_set(1, 2)
         self._client.connect(*self._address, keepalive=60)
         self._client.loop_start()
         assert self._subscribed.wait(_ANSWER_S), "the crowd is not connected"

@@ -33,6 +33,7 @@ class Device:
         self._doing = threading.Lock()
 
     def __enter__(self) -> "Device":
+        self._client.reconnect_delay_set(1, 2)
         self._client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"], keepalive=30)
         self._client.loop_start()
         wait_until(self._client.is_connected, f"{self.esp_id} is connected")

@@ -215,6 +215,7 @@ class Stack:
         if as_ingest:
             client.username_pw_set("kaiser-ingest", (self.state_dir / "mqtt-ingest-password").read_text().strip())
         client.max_inflight_messages_set(200)
+        client.reconnect_delay_set(1, 2)
         client.connect(self.addresses["mqtt_host"], self.addresses["mqtt_port"], keepalive=30)
         client.loop_start()
         try:

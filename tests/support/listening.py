@@ -23,6 +23,7 @@ def listening(stack: Stack, topic_filter: str) -> Iterator[Heard]:
     client.on_message = lambda _client, _data, message: heard.append((message.topic, json.loads(message.payload)))
     client.on_connect = lambda client, *_: client.subscribe(topic_filter, 1)
     client.on_subscribe = lambda *_: subscribed.set()
+    client.reconnect_delay_set(1, 2)
     client.connect(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
     client.loop_start()
     try:

@@ -70,6 +70,7 @@ class Plant:
         self._filters: list[tuple[str, int]] = []
         self._client.on_message = self._on_message
         self._client.on_connect = self._on_connect
+        self._client.reconnect_delay_set(1, 2)  # in place of up to two minutes after a long absence
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
 

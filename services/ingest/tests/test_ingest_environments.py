@@ -414,8 +414,10 @@ async def test_a_switch_that_the_loss_of_the_lease_interrupts_is_answered_and_ch
         os.kill(ingest.pid, signal.SIGCONT)
         with pytest.raises(RpcError) as failed:
             await switching
-        assert (failed.value.problem.status, failed.value.problem.code) == (504, 5403)
-        assert "whether it was done is not known" in failed.value.problem.detail
+        problem = failed.value.problem
+        # The broker's time may be over first, if ingest stands still for longer than that.
+        assert (problem.status, problem.code) in {(504, 5403), (502, 5106)}
+        assert problem.status == 502 or "whether it was done is not known" in problem.detail
         await until(back)
 
 

@@ -76,6 +76,7 @@ class Client:
             self._client.username_pw_set(user, password)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 2)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert self._answered.wait(WITHIN_S), "the broker answers"
