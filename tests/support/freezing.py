@@ -181,12 +181,19 @@ class _Run:
             await asyncio.sleep(0.5)
 
     async def send_until_taken(self) -> int:
-        """Send commands until one is taken; its number."""
+        """Send commands until one is taken; its number.
+
+        An ingest that lost its lease may have sent the stop twice. Then an answer of the device may count as a press
+        at its pump (docs/guarantees.md, "Not promised"), which is cleared on its own.
+        """
         until = time.monotonic() + 60.0
         while True:
             number = await self.send()
-            if self._found.answers[number][0] == 202:
+            status = self._found.answers[number][0]
+            if status == 202:
                 return number
+            if status == 423:
+                await self._post("clear_emergency", {"esp_id": self._esp_id, "gpio": PUMP})
             assert time.monotonic() < until, self._found.answers
             await asyncio.sleep(0.5)
 
