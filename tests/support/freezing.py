@@ -183,8 +183,8 @@ class _Run:
     async def send_until_taken(self) -> int:
         """Send commands until one is taken; its number.
 
-        An ingest that lost its lease may have sent the stop twice. Then an answer of the device may count as a press
-        at its pump (docs/guarantees.md, "Not promised"), which is cleared on its own.
+        Where ingest wrote the stop later than 5 s after it was sent, the device's answer counts as a press at its pump
+        (docs/actuator.md), which is cleared on its own.
         """
         until = time.monotonic() + 60.0
         while True:
