@@ -19,6 +19,7 @@ from kaiser_common.contract.topics import LEGACY_TEMPLATES, TEMPLATES, filters, 
 from kaiser_deploy import devices
 from kaiser_factory_dialect.catalogue import ROWS
 from kaiser_factory_dialect.filters import subscriptions
+from leaving import leave
 from secured import DEPLOY, Secured
 
 ONE, OTHER = "ESP_0A1B2C3D", "ESP_FFFFFFFF"
@@ -48,8 +49,7 @@ def client(broker: Secured, user: str, password: str, client_id: str = "") -> It
             raise PermissionError(code)
         yield connection, heard
     finally:
-        connection.disconnect()
-        connection.loop_stop()
+        leave(connection)
 
 
 def is_let_in(broker: Secured, user: str, password: str) -> bool:

@@ -25,6 +25,7 @@ from harness import Message, Stack, reading, wait_until
 from kaiser_deploy import devices
 from kaiser_deploy.grants import Grants, grants
 from kaiser_deploy.nats_users import render
+from leaving import leave
 from mocks import Mocks, ok
 from roles import as_role, run_roles
 from secured import Secured, connect, refusal, refusals
@@ -227,8 +228,7 @@ class SecuredStack(Stack):
             except RuntimeError:
                 return False
             finally:
-                client.disconnect()
-                client.loop_stop()
+                leave(client)
 
         wait_until(try_it, "the broker has the messages")
 

@@ -12,6 +12,7 @@ import secured
 from kaiser_common.bus.connection import connect
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_deploy import certificates, secret_files
+from leaving import leave
 from secured import Secured
 
 
@@ -76,8 +77,7 @@ def test_a_device_reaches_the_broker_by_tls(
         try:
             assert codes.get(timeout=60) == 0
         finally:
-            client.disconnect()
-            client.loop_stop()
+            leave(client)
         stranger = paho.Client(paho.CallbackAPIVersion.VERSION2)
         stranger.tls_set_context(ssl.create_default_context())
         with pytest.raises(ssl.SSLCertVerificationError):

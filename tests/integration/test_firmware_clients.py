@@ -11,6 +11,7 @@ import pytest
 from firmware_a import FirmwareA
 from firmware_b import FirmwareB
 from firmware_device import Heard, until
+from leaving import leave
 
 CONFIG = {
     "config_id": "c1",
@@ -47,8 +48,7 @@ class Server:
         return [one.body for one in list(self.heard) if one.topic == f"{self.base}/{tail}"]
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
 
 @pytest.fixture

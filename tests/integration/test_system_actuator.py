@@ -11,6 +11,7 @@ import paho.mqtt.client as paho
 import pytest
 from esp32 import Device
 from harness import Message, Stack, wait_until
+from leaving import leave
 
 PIN = 5
 
@@ -218,8 +219,7 @@ def test_an_emergency_is_quick_under_load(stack: Stack, rest: httpx.Client, devi
     finally:
         stop_load.set()
         thread.join(5)
-        load.disconnect()
-        load.loop_stop()
+        leave(load)
     waits.sort()
     print(f"emergency stop, REST request to device: p50 {waits[4] * 1000:.0f} ms, max {waits[-1] * 1000:.0f} ms")
     assert waits[-1] < 60, "the stop waited for what was sent before it"

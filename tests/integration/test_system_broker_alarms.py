@@ -15,6 +15,7 @@ import pytest
 from devices import heartbeat
 from harness import Stack, wait_until
 from kaiser_stack import mosquitto
+from leaving import leave
 from own_ports import own_ports
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -168,8 +169,7 @@ def connected_as_ingest(stack: Stack) -> Iterator[None]:
     try:
         yield
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
 
 def mqtt_is_up(stack: Stack) -> bool:

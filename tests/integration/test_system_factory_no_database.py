@@ -14,6 +14,7 @@ import httpx
 import paho.mqtt.client as paho
 import pytest
 from harness import Message, Stack, wait_until
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.sync.client import ClientConnection, connect
 
@@ -118,8 +119,7 @@ def central_control(stack: Stack) -> Iterator[list[dict[str, Any]]]:
         assert subscribed.wait(60)
         yield received
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
 
 def refused(rest: httpx.Client, key: str) -> list[tuple[str, int, int]]:

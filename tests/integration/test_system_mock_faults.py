@@ -11,6 +11,7 @@ import httpx
 import paho.mqtt.client as paho
 import pytest
 from harness import Message, Stack, wait_until
+from leaving import leave
 from mocks import PUMP, Mocks, ok
 
 FAST = {"gpio": 4, "sensor_type": "DS18B20", "interval_s": 0.2, "base_value": 21.5}
@@ -178,8 +179,7 @@ def retained(stack: Stack, topic: str) -> bytes:
     except queue.Empty:
         return b""
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
 
 def test_flapping_shows_as_offline_and_online_in_turn(mocks: Mocks):

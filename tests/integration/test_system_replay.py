@@ -18,6 +18,7 @@ from auditing import audited
 from harness import ROOT, Stack, wait_until
 from kaiser_factory_dialect.recordings import Recorded, parse_file, to_line
 from kaiser_factory_dialect.topics import parse
+from leaving import leave
 
 pytestmark = pytest.mark.timeout(400)  # its first test waits for a stack
 
@@ -96,8 +97,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnLine]:
             wait_until(lambda: "recorder" in stack.pids(), "the recorder runs")
             yield line
     finally:
-        listener.disconnect()
-        listener.loop_stop()
+        leave(listener)
         stack.stop()
 
 

@@ -16,6 +16,7 @@ import paho.mqtt.client as paho
 import psycopg
 import pytest
 from harness import ROOT, Stack, wait_until
+from leaving import leave
 from nats.aio.msg import Msg
 
 DEFAULTS = ["", "postgres", "admin", "kaiser"]
@@ -52,8 +53,7 @@ def connack(closed: Stack, user: str | None, password: str = "") -> int:
     try:
         wait_until(lambda: codes, "the broker answers")
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
     return codes[0]
 
 
@@ -152,8 +152,7 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def hear(self, *topic_filters: str) -> "Client":
         self._client.subscribe([(each, 1) for each in topic_filters])

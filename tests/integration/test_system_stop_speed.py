@@ -23,6 +23,7 @@ import paho.mqtt.client as paho
 import pytest
 from harness import Stack, reading, wait_until
 from kaiser_stack import mosquitto
+from leaving import leave
 from listeners import Listener, listen
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -215,8 +216,7 @@ async def messages(
     finally:
         for topic_of in {topic(each) for each in range(1, number + 1)} if retain else ():
             client.publish(topic_of, b"", 0, retain=True).wait_for_publish(60)
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
 
 async def heartbeats_of_unknown_devices(stack: Stack) -> None:

@@ -17,6 +17,7 @@ from firmware_a import FirmwareA
 from firmware_b import FirmwareB
 from firmware_device import Actuator, Board, Flash
 from harness import Stack, wait_until
+from leaving import leave
 from listening import listening
 
 PUMP = 25
@@ -285,8 +286,7 @@ class Listener:
             return self.last.get(esp_id) or self.last.get("everyone", "")
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
 
 def test_a_stop_of_everything_during_a_clear_of_everything_leaves_nobody_cleared(stack: Stack, rest: httpx.Client):

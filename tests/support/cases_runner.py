@@ -22,6 +22,7 @@ import paho.mqtt.client as paho
 import psycopg
 from esp32 import Device
 from harness import Stack, wait_until
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -71,8 +72,7 @@ class Observer:
         finally:
             self._ended.set()
             reader.join(10)
-            client.disconnect()
-            client.loop_stop()
+            leave(client)
 
     def _read(self) -> None:
         token = self._rest.headers["Authorization"].removeprefix("Bearer ")

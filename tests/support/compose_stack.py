@@ -17,6 +17,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import psycopg
 from harness import ROOT, Message, Stack, wait_until
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 
 UP_WITHIN_S = 1200.0
@@ -183,8 +184,7 @@ class ComposeStack(Stack):
             wait_until(client.is_connected, f"{user} is let in", within_s)
             yield client
         finally:
-            client.disconnect()
-            client.loop_stop()
+            leave(client)
 
     def rows(self, devices: list[str]) -> int:
         """How many readings of the devices are stored. The database is not published: asked from within."""

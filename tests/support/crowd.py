@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import paho.mqtt.client as paho
 from firmware_a import FirmwareA
 from firmware_device import Actuator, Flash
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 
 PUMP = 25
@@ -50,8 +51,7 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._beating.join(10)
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def boot(self, esp_id: str) -> None:
         """The power comes back after a cut too short for the broker to notice: the pump runs, the stop is forgotten."""

@@ -8,6 +8,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from devices import heartbeat
 from harness import Stack, wait_until
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 
 
@@ -40,8 +41,7 @@ class Device:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def commands(self) -> list[tuple[int, str, int]]:
         """(gpio, command, duration in s) as they came."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import paho.mqtt.client as paho
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 
 _WAIT_S = 60.0
@@ -221,8 +222,7 @@ class Board:
         if socket is not None:
             with contextlib.suppress(OSError):
                 socket.shutdown(2)
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
     def leave(self) -> None:
         """End it with DISCONNECT: no will."""
@@ -230,8 +230,7 @@ class Board:
         if client is None:
             return
         self._end_task()
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
     def _end_task(self) -> None:
         self._events.put(None)

@@ -27,6 +27,7 @@ import nats
 import paho.mqtt.client as paho
 import prepared
 import psycopg
+from leaving import leave
 from own_ports import own_ports
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.client import ClientConnection, connect
@@ -222,8 +223,7 @@ class Stack:
             sent = [client.publish(message.topic, message.payload, qos=1) for message in messages]
             wait_until(lambda: all(one.is_published() for one in sent), "the broker acknowledged every message", 60.0)
         finally:
-            client.disconnect()
-            client.loop_stop()
+            leave(client)
 
     def sign_in(self) -> httpx.Client:
         """A REST client of the administrator; one token serves them all, so the database need not be there again."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from harness import Stack
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 
 Heard = list[tuple[str, dict[str, Any]]]
@@ -30,5 +31,4 @@ def listening(stack: Stack, topic_filter: str) -> Iterator[Heard]:
         assert subscribed.wait(60.0)
         yield heard
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import paho.mqtt.client as paho
 from harness import Stack, wait_until
+from leaving import leave
 from paho.mqtt.enums import CallbackAPIVersion
 
 MACHINE = "SVRFAULT1"
@@ -37,8 +38,7 @@ class Machine:
         self._client.loop_start()
 
     def end(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def say(self, topic: str, payload: dict[str, Any] | bytes, *, retain: bool = False) -> int:
         """Publish; the message's number among those that the broker acknowledges."""

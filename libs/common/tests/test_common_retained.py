@@ -12,6 +12,7 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_stack.logins import keep
 from kaiser_stack.nats import Nats
 from kaiser_stack.private import PrivateServer
+from leaving import leave
 from waiting import until
 
 INFO = "$JS.API.STREAM.INFO.$MQTT_rmsgs"
@@ -26,8 +27,7 @@ def client(server, name: str, **options) -> Iterator[paho.Client]:
     try:
         yield found
     finally:
-        found.disconnect()
-        found.loop_stop()
+        leave(found)
 
 
 def retain(device: paho.Client, topic: str, payload: bytes) -> None:

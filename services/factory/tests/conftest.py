@@ -19,6 +19,7 @@ from kaiser_common.contract.schemas.api.factory import FactoryModules
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 from kaiser_common.runtime.settings import CommonSettings
 from leases import end_lease
+from leaving import leave
 from pydantic import BaseModel
 from simulated_factory import SimulatedFactory
 from steered import is_known
@@ -88,8 +89,7 @@ class Plant:
         self._client.publish(topic, body, qos=1, retain=retain)
 
     def end(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     async def ask(
         self, method: str, request: BaseModel | None = None, answer: type[BaseModel] = Nothing, role: str = "operator"

@@ -16,6 +16,7 @@ from kaiser_stack.nats import binary
 from kaiser_stack.private import PrivateServer
 from kaiser_stack.process import Program
 from kaiser_stack.sandbox import Sandbox
+from leaving import leave
 
 WITHIN_S = 60.0
 DEPLOYED = Path(__file__).parents[3] / "deploy/nats/sandbox.conf"
@@ -98,8 +99,7 @@ class Client:
             assert self._arrived.wait_for(lambda: payload in self.heard, WITHIN_S), payload
 
     def end(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def _on_connect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         self.refused = str(reason) if reason.is_failure else ""

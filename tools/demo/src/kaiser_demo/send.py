@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import paho.mqtt.client as paho
@@ -78,7 +79,8 @@ def send(host: str, port: int, reading: SentReading, user: str = "", password: s
         message.wait_for_publish(_WITHIN_S)
     finally:
         client.disconnect()
-        client.loop_stop()
+        with suppress(AttributeError):  # paho 2.2.0 forgets its thread as it ends, also within loop_stop
+            client.loop_stop()
     if not message.is_published():
         raise NotReadyError(f"the broker at {host}:{port} did not acknowledge {sent.topic} within {_WITHIN_S:g} s")
     return sent

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,5 +155,6 @@ def _attempt(settings: DoctorSettings, username: str, password: str, protocol: M
         seen.refused = str(error)
     finally:
         client.disconnect()
-        client.loop_stop()
+        with suppress(AttributeError):  # paho 2.2.0 forgets its thread as it ends, also within loop_stop
+            client.loop_stop()
     return seen

@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -141,7 +142,8 @@ def _publish(broker: DeviceBroker, topic: str, payload: str) -> None:
         is_taken = _is_acknowledged(client.publish(topic, payload, qos=1), deadline - time.monotonic())
     finally:
         client.disconnect()
-        client.loop_stop()
+        with suppress(AttributeError):  # paho 2.2.0 forgets its thread as it ends, also within loop_stop
+            client.loop_stop()
     if not is_taken:
         raise Stopped(f"the broker at {place} did not take the message within {_BROKER_WITHIN_S:g} s", AWAY)
 
