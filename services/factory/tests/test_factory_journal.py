@@ -15,6 +15,7 @@ from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryRe
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_factory.consumers.command_news import CommandNews
 from kaiser_factory.consumers.journal import LATE_WITHIN_MS, STEP_WITHIN_MS, Journal
 from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.store import commands
@@ -254,6 +255,32 @@ async def test_steps_that_were_loaded_before_their_commit_was_confirmed_are_foll
         assert [(each.command_id, each.state) for each in moved] == [("pick", "expired"), ("drop", "abandoned")]
 
 
+async def test_a_change_is_told_by_the_next_process_where_the_one_before_ended_with_the_commit(
+    bus_settings: CommonSettings, database: str, stored
+) -> None:
+    """Killed there: the table has the finish, and nobody else will publish it."""
+    with_database = bus_settings.model_copy(update={"database_url": SecretStr(database)})
+    began = now_ms()
+    async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
+        async with pool.connection() as connection:
+            await commands.insert(connection, [pick(began), lamp(began)])
+            await connection.execute("UPDATE factory.commands SET changed_at = now() - interval '1 hour'")
+        killed = Journal(bus, ENVIRONMENT)
+        async with pool.connection() as connection:
+            await killed.load(connection)
+            await commands.move(connection, killed.settled([state("FINISHED", began + 1)], [], None))
+        subscription = await bus.client.subscribe("event.factory_command.*")
+        await bus.client.flush()
+        journal = Journal(bus, ENVIRONMENT)
+        async with pool.connection() as connection:
+            assert await journal.load(connection) == []
+        await journal.publish()
+        event = json.loads((await subscription.next_msg(timeout=WITHIN_S)).data)
+        assert (event["command_id"], event["state"]) == ("pick", "finished")
+        await bus.client.publish("event.factory_command.end", b"")  # nothing of the lamp before: it has not changed
+        assert (await subscription.next_msg(timeout=WITHIN_S)).data == b""
+
+
 async def test_an_abandonment_is_told_though_its_journal_ends_with_the_commit(
     bus_settings: CommonSettings, database: str, stored
 ) -> None:
@@ -264,9 +291,9 @@ async def test_an_abandonment_is_told_though_its_journal_ends_with_the_commit(
         await bus.client.flush()
         async with pool.connection() as connection:
             await commands.insert(connection, [pick(now_ms())])
-        untold: dict[str, Command] = {}
+        news = CommandNews(bus)
         for epoch in (4, 5):
-            journal = Journal(bus, ENVIRONMENT.model_copy(update={"epoch": epoch}), untold)
+            journal = Journal(bus, ENVIRONMENT.model_copy(update={"epoch": epoch}), news)
             async with pool.connection() as connection:
                 left = await journal.load(connection)
             assert [each.command_id for each in left] == (["pick"] if epoch == 4 else [])

@@ -9,6 +9,7 @@ from kaiser_common.bus.connection import BusUnavailable, Outgoing
 from kaiser_common.contract.pack import split
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_factory import publish
+from kaiser_factory.consumers.command_news import CommandNews
 from kaiser_factory.consumers.journal import Journal
 from kaiser_factory.consumers.live import LiveReader
 from kaiser_factory.domain.live import Changes, FactoryState
@@ -169,16 +170,29 @@ async def test_of_many_commands_that_nats_did_not_take_the_newest_are_told():
 
 
 async def test_what_a_switch_interrupted_is_told_in_the_next_environment():
-    bus, untold = Away(), {}
+    bus = Away()
+    news = CommandNews(bus)
     abandoned = command("a", lambda entry: entries.abandon(entry, NOW + 1))
-    await Journal(bus, ENVIRONMENT, untold).publish([abandoned])
+    await Journal(bus, ENVIRONMENT, news).publish([abandoned])
     bus.is_away = False
-    next_one = Journal(bus, ENVIRONMENT.model_copy(update={"epoch": 2}), untold)
+    next_one = Journal(bus, ENVIRONMENT.model_copy(update={"epoch": 2}), news)
     await next_one.publish()
     assert bus.taken == [("factory_command", "a")]
     bus.is_away = True
     await next_one.publish([abandoned])
-    next_one.drop_untold()
+    next_one.news.drop()
     bus.is_away = False
     await next_one.publish()
     assert len(bus.taken) == 1
+
+
+async def test_what_this_process_has_published_is_not_published_again_by_its_next_journal():
+    bus = Away()
+    bus.is_away = False
+    news = CommandNews(bus)
+    queued, sent = command("a", lambda entry: entry), command("a", lambda entry: entries.sent(entry, NOW + 1))
+    other = command("b", lambda entry: entry)
+    await Journal(bus, ENVIRONMENT, news).publish([queued, other])
+    news.owe_if_untold([sent, other])
+    await news.publish()
+    assert bus.taken == [("factory_command", "a"), ("factory_command", "b"), ("factory_command", "a")]

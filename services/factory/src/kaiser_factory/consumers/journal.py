@@ -1,12 +1,14 @@
 """Keeps the command journal: messages, receipts and time change the state of commands; a step's end sends the next.
 
 Open commands are held in memory as the table has them, and change there only after the commit. Killed at any point: the
-table is read again, and the messages that were not acknowledged lead to the same result.
+table is read again, the messages that were not acknowledged lead to the same result, and the newest changes are
+published once more.
 """
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable
@@ -27,20 +29,21 @@ from kaiser_factory_dialect.messages import FactoryMessage
 from kaiser_factory_dialect.subjects import outbox_subject
 from msgspec.structs import replace as replace_fields
 
-from kaiser_factory import metrics, publish
+from kaiser_factory import metrics
+from kaiser_factory.consumers.command_news import CommandNews
 from kaiser_factory.domain.command_index import CommandIndex
 from kaiser_factory.store import Connection
 from kaiser_factory.store import commands as store
 from kaiser_factory.store.commands import Command
-from kaiser_factory.store.entries import entry_of
 
 log = structlog.get_logger()
 
 _LATE_KEPT = 500
 LATE_WITHIN_MS = 3_600_000
 """A finish that comes later than this after the command's end is not noted any more."""
-_UNTOLD_KEPT = 500
-"""Commands whose event NATS did not take; of more, the newest are kept."""
+_LATELY = timedelta(minutes=2)
+"""Longer than a process takes from a commit to its end, another to take the lease, and this one to begin."""
+_LATELY_MOST = 500
 _ORDERS = frozenset({"module.order", "agv.order"})
 STEP_WITHIN_MS = 60_000
 """A step follows the one before within this time or never: after a longer outage no person expects a machine to
@@ -55,26 +58,25 @@ _MAY_BE_LATE = frozenset({"no_answer", "timed_out"})
 class Journal:
     """The open commands of the environment in force."""
 
-    def __init__(self, bus: Bus, environment: FactoryEnvironment, untold: dict[str, Command] | None = None) -> None:
-        """untold: commands whose newest state was not published yet. A switch of the environment ends one journal and
-        begins the next, which publishes what the one before could not."""
+    def __init__(self, bus: Bus, environment: FactoryEnvironment, news: CommandNews | None = None) -> None:
+        """A journal after a switch goes on with the events that the one before it owes."""
         self._bus = bus
+        self.news = CommandNews(bus) if news is None else news
         self.environment = environment
         self._open: dict[str, Command] = {}
         self._late: dict[str, Command] = {}
         self._index = CommandIndex()
         """Of the open and the late ones."""
-        self._untold: dict[str, Command] = {} if untold is None else untold
         self._waiting: dict[str, list[Command]] = {}
         self._unconfirmed: dict[str, int] = {}
         """Keys of requests whose commit is under way, or whose connection was lost meanwhile; since when (ms)."""
 
     async def load(self, connection: Connection) -> list[Command]:
-        """Load the open commands. Those of another environment or epoch are abandoned, and returned; after the commit,
-        `publish` publishes that. A command that nothing answers has ended with "sent", and stays unchanged.
+        """Load the open commands. Those of another environment or epoch are abandoned, and returned. A command that
+        nothing answers has ended with "sent", and stays unchanged.
 
-        They are noted before the commit: a switch that follows at once ends this journal at any moment, and the next
-        one publishes what is noted. Those that were not committed it abandons itself.
+        How every command stands that was written within the last two minutes is to be published after the commit: the
+        process or journal that wrote it may have ended before it published that.
         """
         self._open, self._late, self._waiting, self._index = {}, {}, {}, CommandIndex()
         left: list[Command] = []
@@ -90,7 +92,7 @@ class Journal:
             else:
                 self._follow(command)
         await store.move(connection, left)
-        self._owe(left)
+        self.news.owe_if_untold(await store.changed_lately(connection, _LATELY, _LATELY_MOST))
         return left
 
     def unanswered(self) -> frozenset[str]:
@@ -237,27 +239,10 @@ class Journal:
         await self.publish(moved)
         await self.send(due)
 
-    def drop_untold(self) -> None:
-        """Publish no state of before: another process may have moved and published these commands since."""
-        self._untold.clear()
-
     async def publish(self, commands: Sequence[Command] = ()) -> None:
-        """Publish how commands stand, these and those whose event NATS did not take before. NATS away: with the next
-        call again."""
-        self._owe(commands)
-        told = list(self._untold.values())
-        if await publish.events(self._bus, [("factory_command", each.command_id, entry_of(each)) for each in told]):
-            for command in told:
-                if self._untold.get(command.command_id) is command:
-                    del self._untold[command.command_id]
-
-    def _owe(self, commands: Sequence[Command]) -> None:
-        """Note how commands stand, to be published."""
-        for command in commands:
-            self._untold.pop(command.command_id, None)
-            self._untold[command.command_id] = command
-        while len(self._untold) > _UNTOLD_KEPT:
-            del self._untold[next(iter(self._untold))]
+        """Publish how commands stand, and what could not be published before."""
+        self.news.owe(commands)
+        await self.news.publish()
 
     async def send(self, commands: Sequence[Command]) -> None:
         """Put committed commands on the OUTBOX. NATS away: they stay queued, and expire."""

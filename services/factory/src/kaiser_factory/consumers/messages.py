@@ -114,7 +114,7 @@ class MessageStore:
 
     async def _reload(self) -> None:
         log.warning("journal_stale", next="it is read again")
-        self._journal.drop_untold()
+        self._journal.news.drop()
         async with self._pool.connection() as connection:
             await self._journal.load(connection)
 

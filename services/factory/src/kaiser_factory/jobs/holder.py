@@ -26,6 +26,7 @@ from kaiser_factory import metrics, publish
 from kaiser_factory.api.past import PastApi
 from kaiser_factory.api.state import StateApi
 from kaiser_factory.api.steering import SteeringApi
+from kaiser_factory.consumers.command_news import CommandNews
 from kaiser_factory.consumers.journal import Journal
 from kaiser_factory.consumers.live import LiveReader
 from kaiser_factory.consumers.messages import MessageStore
@@ -71,18 +72,17 @@ class FactoryHolder:
         self._environments = environments
         self._service = service
         self._settings = settings
-        self._untold: dict[str, Command] = {}
 
     async def until(self, stop: asyncio.Event) -> None:
         """Work until the event is set."""
-        self._untold.clear()
-        async with beside(environments=self._environments.work_in_each(self._work)):
+        news = CommandNews(self._bus)
+        async with beside(environments=self._environments.work_in_each(partial(self._work, news))):
             await stop.wait()
 
-    async def _work(self, environment: FactoryEnvironment) -> None:
+    async def _work(self, news: CommandNews, environment: FactoryEnvironment) -> None:
         log.info("factory_environment", env=environment.env, kind=environment.kind, epoch=environment.epoch)
         new_broker = partial(Broker, self._bus, self._service, self._settings)
-        journal = Journal(self._bus, environment, self._untold)
+        journal = Journal(self._bus, environment, news)
         await Work(self._bus, self._pool, environment, self._settings, self._contents, new_broker, journal).run()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -162,7 +163,8 @@ async def move(connection: Connection, commands: Sequence[Command]) -> None:
         return
     async with connection.cursor() as cursor:
         await cursor.executemany(
-            "UPDATE factory.commands SET state = %s, entry = %s, queued_at = %s WHERE command_id = %s AND state = %s",
+            "UPDATE factory.commands SET state = %s, entry = %s, queued_at = %s, changed_at = now()"
+            " WHERE command_id = %s AND state = %s",
             [
                 (each.state, _entry(each.entry), time_of(each.queued_at), each.command_id, each.stored)
                 for each in commands
@@ -180,6 +182,13 @@ async def open_ones(connection: Connection) -> list[Command]:
         " WHERE state IN ('waiting', 'queued', 'sent', 'unconfirmed', 'accepted') ORDER BY queued_at, step FOR UPDATE"
     )
     return [_command(row) for row in await cursor.fetchall()]
+
+
+async def changed_lately(connection: Connection, within: timedelta, limit: int) -> list[Command]:
+    """The commands of all environments that were written within that time, by the clock of the database; the newest of
+    more than `limit`, oldest first."""
+    statement = _SELECT.where(_c.changed_at > func.now() - within).order_by(_c.changed_at.desc()).limit(limit)
+    return [_command(row) for row in reversed(await fetch_all(connection, tuple_row, statement))]
 
 
 async def read(connection: Connection, command_id: str) -> Command | None:

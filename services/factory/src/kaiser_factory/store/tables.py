@@ -186,9 +186,11 @@ commands = Table(
     Column("queued_at", TIME, nullable=False),
     Column("serial", Text),
     Column("entry", JSONB),
+    Column("changed_at", TIME, nullable=False, server_default=text("now()")),
     UniqueConstraint("env", "request_key", "step", name="commands_env_request_key_step_key"),
 )
 Index("commands_by_time", commands.c.env, commands.c.queued_at.desc(), commands.c.command_id)
+Index("commands_by_change", commands.c.changed_at)
 Index(
     "commands_open",
     commands.c.env,
