@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from kaiser_common.contract.schemas.factory import EnvironmentKind
 from kaiser_common.contract.topics import filters
@@ -26,6 +26,10 @@ class IngestSettings(CommonSettings):
     mqtt_tls_ca_file: Path | None = Field(default=None, description="CA of the MQTT broker; empty: the system's CAs.")
     mqtt_tls_certificate_file: Path | None = Field(default=None, description="Client certificate for the MQTT broker.")
     mqtt_tls_key_file: Path | None = Field(default=None, description="Key of the client certificate.")
+    mqtt_tls_listeners: tuple[Annotated[str, Field(pattern=r"^.+:\d{1,5}$")], ...] = Field(
+        default=(),
+        description='Where devices connect with TLS, to watch the end of the certificate, JSON: ["mosquitto:8883"].',
+    )
     mqtt_client_id: str = Field(default="", description="Client id at the broker; empty: kaiser-ingest-<site>.")
     mqtt_profile: str = Field(default="live", description="Broker profile at the first start.")
     mqtt_profiles: dict[str, Profile] = Field(
@@ -94,6 +98,9 @@ class IngestSettings(CommonSettings):
     ingest_disk_free: float = Field(
         default=0.1, ge=0, lt=1, description="Free share of its disk below which disk_filling is raised; 0: never."
     )
+    ingest_certificate_days: float = Field(
+        default=30.0, ge=0, description="Days before the end of a broker's certificate from which it is reported."
+    )
     sensor_retention_days: int = Field(default=90, ge=3, description="How long readings are kept; older are rejected.")
     ingest_digest_s: float = Field(default=5.0, gt=0, description="Time between two digests of the devices seen.")
 
@@ -158,6 +165,12 @@ class IngestSettings(CommonSettings):
         if not self.has_devices or "esp" not in self.topics_dialects:
             return self.observe
         return (*self.observe, *sorted(self.device_filters(self.mqtt_profile)))
+
+    @property
+    def tls_addresses(self) -> tuple[str, ...]:
+        """The servers (host:port) whose certificate is watched: those that devices use, and ingest's own broker."""
+        own = (f"{self.mqtt_host}:{self.mqtt_port}",) if self.mqtt_tls else ()
+        return (*own, *(each for each in self.mqtt_tls_listeners if each not in own))
 
     def profiles(self) -> dict[str, Profile]:
         """Every broker profile by name; `live` is the one of the single settings unless named otherwise."""

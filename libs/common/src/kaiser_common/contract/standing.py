@@ -16,6 +16,7 @@ from kaiser_common.contract.system_events import SystemEventName
 
 STREAM_FILLING: SystemEventName = "stream_filling"
 DISK_FILLING: SystemEventName = "disk_filling"
+CERTIFICATE_ENDING: SystemEventName = "certificate_ending"
 REJECTIONS_MANY: SystemEventName = "rejections_many"
 STORE_PAUSED: SystemEventName = "store_paused"
 """Names of the events, and kinds of the alarms."""
@@ -139,8 +140,10 @@ STANDING: Mapping[str, Bounds] = MappingProxyType(
     {
         STREAM_FILLING: Bounds("critical", 0.7, 0.6),
         DISK_FILLING: Bounds("critical", 0.9, 0.87),
+        CERTIFICATE_ENDING: Bounds("warning", -30.0, -30.0),
         REJECTIONS_MANY: Bounds("warning", 0.05, 0.02),
         STORE_PAUSED: Bounds("critical", 60.0, 1.0),
     }
 )
-"""Shares from 0 to 1; of STORE_PAUSED the seconds since when nothing could be stored."""
+"""Shares from 0 to 1; of STORE_PAUSED the seconds since when nothing could be stored, of CERTIFICATE_ENDING the days
+since its end: below 0 while it is valid."""

@@ -11,6 +11,7 @@ from typing import Literal
 SystemEventName = Literal[
     "actuator_unknown",
     "alert_of_unknown_device",
+    "certificate_ending",
     "clock_ahead",
     "clock_behind",
     "conditions_over",
@@ -70,6 +71,7 @@ SYSTEM_EVENTS: Mapping[SystemEventName, tuple[str, ...]] = MappingProxyType(
     {
         "actuator_unknown": ("gpio",),
         "alert_of_unknown_device": (),
+        "certificate_ending": ("source", "broker", "ends_on"),
         "clock_ahead": ("off_s",),
         "clock_behind": ("off_s",),
         "conditions_over": ("over",),

@@ -21,6 +21,7 @@ from kaiser_common.contract.schemas.event import (
     SystemEvent,
 )
 from kaiser_common.contract.standing import (
+    CERTIFICATE_ENDING,
     DISK_FILLING,
     OVER,
     REJECTIONS_MANY,
@@ -94,6 +95,7 @@ BEGINS: Mapping[str, _Begins] = MappingProxyType(
         STORE_PAUSED: _Begins(STORE_PAUSED, "critical", _part),
         STREAM_FILLING: _Begins(STREAM_FILLING, "critical", _part),
         DISK_FILLING: _Begins(DISK_FILLING, "critical", _part),
+        CERTIFICATE_ENDING: _Begins(CERTIFICATE_ENDING, "warning", _part),
         REJECTIONS_MANY: _Begins(REJECTIONS_MANY, "warning", _part),
         "mqtt_breaker_open": _Begins("broker_unreachable", "critical", _part),
         "mqtt_session_lost": _Begins("broker_session_lost", "warning", momentary=True),
@@ -122,7 +124,9 @@ ENDS: Mapping[str, tuple[str, Callable[[SystemEvent], str]]] = MappingProxyType(
 )
 """By the name of the system_event: the kind that it ends, and of which source."""
 
-OF_PARTS = frozenset({STORE_PAUSED, STREAM_FILLING, DISK_FILLING, REJECTIONS_MANY, "broker_unreachable"})
+OF_PARTS = frozenset(
+    {STORE_PAUSED, STREAM_FILLING, DISK_FILLING, CERTIFICATE_ENDING, REJECTIONS_MANY, "broker_unreachable"}
+)
 """Conditions of Kaiser's own parts, which publish their state again every five minutes."""
 _FAILED_PUSH = frozenset({"failed", "timeout", "partial"})
 _SILENCES = frozenset({"device_offline", "sensor_silent"})

@@ -16,6 +16,8 @@ WORDS = Words(
             "broker_session_taken_over": "Ein anderer MQTT-Client benutzt die Kennung von ingest",
             "broker_switch_failed": "Brokerprofil {profile} war nicht zu verbinden, zurück zu {old}",
             "broker_unreachable": "Der MQTT-Broker {broker} ist nicht erreichbar, mindestens ein Versuch je Minute",
+            "certificate_ending": "Das Zertifikat von {broker} endet am {ends_on}: "
+            "danach verbindet sich kein Gerät mehr",
             "clock_ahead": "Die Uhr von {device} geht {off_s} vor: stattdessen gilt die Empfangszeit",
             "clock_behind": "Die Uhr von {device} geht {off_s} nach: Messwerte erscheinen alt",
             "command_failed": "{command} an GPIO {gpio} von {device}: {state}",

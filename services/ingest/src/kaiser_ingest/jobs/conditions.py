@@ -1,4 +1,5 @@
-"""Reports conditions that ingest knows of: streams and the disk that fill, and a large share of rejections.
+"""Reports conditions that ingest knows of: streams and the disk that fill, a certificate that ends, and a large share
+of rejections.
 
 Only the holder of the lease reports; a standby sets its metrics. Killed: the next holder reports all conditions at its
 first look.
@@ -15,6 +16,7 @@ import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.standing import (
+    CERTIFICATE_ENDING,
     DISK_FILLING,
     REJECTIONS_MANY,
     STANDING,
@@ -25,13 +27,14 @@ from kaiser_common.contract.standing import (
     Seen,
     StandingWatch,
 )
-from kaiser_common.runtime.clock import now_ms
-from kaiser_common.runtime.loops import every
+from kaiser_common.runtime.clock import now_ms, utc_now
+from kaiser_common.runtime.loops import beside, every
 
 from kaiser_ingest.consumers.attempts import breaker_open
 from kaiser_ingest.consumers.receiver import Receiver
 from kaiser_ingest.domain.backoff import breaker_is_open
 from kaiser_ingest.domain.rejection_share import RejectionWindow
+from kaiser_ingest.jobs.certificates import CertificateWatch, certificates_seen
 from kaiser_ingest.jobs.holder import SessionHolder
 from kaiser_ingest.jobs.streams import StreamFills
 from kaiser_ingest.jobs.watchdog import stalled
@@ -52,6 +55,7 @@ async def watch_conditions(
     """Look every ten seconds until cancelled."""
     fills, window = StreamFills(bus), RejectionWindow()
     watch = StandingWatch(bounds_of(settings))
+    certificates = CertificateWatch(settings.tls_addresses)
     accounts = receiver.pipeline.accounts
 
     async def look() -> None:
@@ -64,6 +68,8 @@ async def watch_conditions(
         seen[ConditionKey(REJECTIONS_MANY, settings.source)] = Seen(
             share.share, message, {"percent": _percent(share.share)}
         )
+        if certificates.is_known:
+            seen |= certificates_seen(certificates.ends, utc_now(), settings.source)
         if settings.ingest_disk_free > 0:
             seen |= await asyncio.to_thread(disk_seen, settings.state_dir)
         if holder.is_holding:
@@ -74,7 +80,8 @@ async def watch_conditions(
         else:
             watch.forget()
 
-    await every(_EVERY_S, look, "conditions_not_watched")
+    async with beside(certificates=certificates.run()):
+        await every(_EVERY_S, look, "conditions_not_watched")
 
 
 def others_of(receiver: Receiver, settings: IngestSettings) -> tuple[list[SystemEvent], list[ConditionKey]]:
@@ -95,9 +102,13 @@ def others_of(receiver: Receiver, settings: IngestSettings) -> tuple[list[System
 
 
 def bounds_of(settings: IngestSettings) -> Mapping[str, Bounds]:
-    """The bounds in force; that of the disk is a setting."""
-    used = 1.0 - settings.ingest_disk_free
-    return {**STANDING, DISK_FILLING: replace(STANDING[DISK_FILLING], over=used, under=used - _ENDED_BELOW)}
+    """The bounds in force; those of the disk and of certificates are settings."""
+    used, days = 1.0 - settings.ingest_disk_free, -settings.ingest_certificate_days
+    return {
+        **STANDING,
+        DISK_FILLING: replace(STANDING[DISK_FILLING], over=used, under=used - _ENDED_BELOW),
+        CERTIFICATE_ENDING: replace(STANDING[CERTIFICATE_ENDING], over=days, under=days),
+    }
 
 
 def streams_seen(fills: Mapping[str, float]) -> dict[ConditionKey, Seen]:
