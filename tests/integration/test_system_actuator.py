@@ -233,7 +233,13 @@ def test_a_command_in_flight_outlives_a_kill(stack: Stack, rest: httpx.Client, d
     stack.kill(victim)
     becomes(rest, command, "acknowledged")
     wait_until(lambda: rest.get(f"/api/v1/actuators/{device.esp_id}/{PIN}").status_code == 200, "actuator answers")
-    wait_until(lambda: actuator(rest, device)["state"] is True, "its status was not lost")
+    seen: list[Any] = ["its status was not lost", device.on, device.heard]
+
+    def is_on() -> bool:
+        seen[3:] = [actuator(rest, device)]
+        return seen[3]["state"] is True
+
+    wait_until(is_on, seen)
 
 
 def test_a_stop_survives_a_restart_of_everything_and_is_sent_to_a_device_that_comes_back(make_stack: Any):

@@ -151,6 +151,7 @@ async def plant(
         "KAISER_MQTT_DIALECTS": '["factory"]',
         "KAISER_MQTT_PROFILES": json.dumps(profile),
         "KAISER_MQTT_PROFILE": env,
+        "KAISER_MQTT_RETRY_S": "2",  # in place of up to a minute after a long absence of the broker
         "KAISER_SITE": "factory",
     }
     ingest = Process("kaiser-ingest", common | at_broker, tmp_path / "ingest.log")

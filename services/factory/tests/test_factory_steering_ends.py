@@ -79,13 +79,15 @@ async def test_a_command_times_out_or_expires_and_nothing_is_sent_late(
 
     topic = "/j1/txt/1/o/ptu"
 
+    ends: list[str] = []
+
     async def is_heard() -> bool:
         [camera] = await steer(plant, do="camera", cmd="home")
-        await ended(plant, until, camera.command_id, "sent", "expired")
+        ends.append((await ended(plant, until, camera.command_id, "sent", "expired")).state)
         return bool(sent_to(simulated, topic))
 
     # A command that is heard: the expired one, which was before it, has not come. Seldom: 60 a minute may be given.
-    await until(is_heard, every_s=3.0)
+    await until(is_heard, ends, every_s=3.0)
     assert sent_to(simulated, "ccu/set/park") == []
 
 
