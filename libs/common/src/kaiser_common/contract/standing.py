@@ -140,7 +140,7 @@ STANDING: Mapping[str, Bounds] = MappingProxyType(
     {
         STREAM_FILLING: Bounds("critical", 0.7, 0.6),
         DISK_FILLING: Bounds("critical", 0.9, 0.87),
-        CERTIFICATE_ENDING: Bounds("warning", -30.0, -30.0),
+        CERTIFICATE_ENDING: Bounds("warning", -30.0, -31.0),
         REJECTIONS_MANY: Bounds("warning", 0.05, 0.02),
         STORE_PAUSED: Bounds("critical", 60.0, 1.0),
     }

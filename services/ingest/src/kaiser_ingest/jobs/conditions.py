@@ -107,7 +107,7 @@ def bounds_of(settings: IngestSettings) -> Mapping[str, Bounds]:
     return {
         **STANDING,
         DISK_FILLING: replace(STANDING[DISK_FILLING], over=used, under=used - _ENDED_BELOW),
-        CERTIFICATE_ENDING: replace(STANDING[CERTIFICATE_ENDING], over=days, under=days),
+        CERTIFICATE_ENDING: replace(STANDING[CERTIFICATE_ENDING], over=days, under=days - 1.0),
     }
 
 
