@@ -1,6 +1,7 @@
 """An ESP32: a scripted MQTT client that receives commands, carries them out, answers, and reports its state."""
 
 import json
+import queue
 import threading
 import time
 from typing import Any
@@ -31,16 +32,19 @@ class Device:
         self._client.on_message = self._on_message
         self._client.on_connect = self._on_connect
         self._stack = stack
-        self._doing = threading.Lock()
+        self._taken: queue.Queue[tuple[float, dict[str, Any], int] | None] = queue.Queue()
+        """Commands and when they are due: one after the other, as a device does them."""
 
     def __enter__(self) -> "Device":
         self._client.reconnect_delay_set(1, 2)
         self._client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"], keepalive=30)
         self._client.loop_start()
+        threading.Thread(target=self._work, daemon=True).start()
         wait_until(self._client.is_connected, f"{self.esp_id} is connected")
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._taken.put(None)
         leave(self._client)
 
     def commands(self) -> list[tuple[int, str, int]]:
@@ -84,7 +88,13 @@ class Device:
         if message.topic.endswith("/emergency"):
             self._on_emergency(body)
         elif self.answers and message.topic.endswith("/command"):
-            threading.Timer(self.after_s, self._do, (body, int(message.topic.split("/")[5]))).start()
+            self._taken.put((time.monotonic() + self.after_s, body, int(message.topic.split("/")[5])))
+
+    def _work(self) -> None:
+        while (taken := self._taken.get()) is not None:
+            due, body, gpio = taken
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._do(body, gpio)
 
     def _on_emergency(self, body: dict[str, Any]) -> None:
         self.stopped = body["command"] != "clear_emergency"
@@ -94,9 +104,8 @@ class Device:
             self.status(gpio)
 
     def _do(self, body: dict[str, Any], gpio: int) -> None:
-        with self._doing:
-            if not self.refuses and not (self.stopped and body["command"] != "OFF"):
-                self.on[gpio] = body["command"] != "OFF"
-            for _ in range(2 if self.answers_twice else 1):
-                self.answer(body, gpio)
-            self.status(gpio)
+        if not self.refuses and not (self.stopped and body["command"] != "OFF"):
+            self.on[gpio] = body["command"] != "OFF"
+        for _ in range(2 if self.answers_twice else 1):
+            self.answer(body, gpio)
+        self.status(gpio)
