@@ -82,7 +82,6 @@ class MqttSession:
         self._hurry = asyncio.Event()
         self._may_connect = asyncio.Event()
         self._may_connect.set()
-        self._switching = asyncio.Lock()
 
     @property
     def failures(self) -> int:
@@ -184,55 +183,53 @@ class MqttSession:
             self._pipeline.forget(connection.generation)
 
     async def switch(self, name: str) -> None:
-        """Move to another profile. KeyError: no such profile. SwitchFailed: the old one is active again, or not read
-        yet."""
+        """Move to another profile, while no other switch goes on. KeyError: no such profile. SwitchFailed: the old one
+        is active again, or not read yet."""
         self.profiles[name]
-        async with self._switching:
-            self._check_recalled()
-            if name == self.active:
-                return
-            old = self.active
-            log.info("profile_switch_started", old=old, new=name)
-            await self._leave_for(name)
-            try:
-                is_up = await self.connection(self._settings.mqtt_switch_s) is not None
-            except asyncio.CancelledError:
-                self.active = old  # the lease was lost: the caller is not told that the new one is active
-                raise
-            if is_up:
-                await self._kept.remember_profile(name)
-                metrics.PROFILE_SWITCHES.labels("done").inc()
-                self._events.report(
-                    "mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", profile=name, old=old
-                )
-                self._entry.report()
-                return
-            reason = self.last_error
-            await self._leave_for(old)
-            metrics.PROFILE_SWITCHES.labels("failed").inc()
+        self._check_recalled()
+        if name == self.active:
+            return
+        old = self.active
+        log.info("profile_switch_started", old=old, new=name)
+        await self._leave_for(name)
+        try:
+            is_up = await self.connection(self._settings.mqtt_switch_s) is not None
+        except asyncio.CancelledError:
+            self.active = old  # the lease was lost: the caller is not told that the new one is active
+            raise
+        if is_up:
+            await self._kept.remember_profile(name)
+            metrics.PROFILE_SWITCHES.labels("done").inc()
             self._events.report(
-                "mqtt_profile_switch_failed",
-                "error",
-                f"profile {name} could not be connected, back to {old}: {reason}",
-                code=Code.BROKER_UNAVAILABLE,
-                profile=name,
-                old=old,
-                reason=reason,
+                "mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", profile=name, old=old
             )
-            raise SwitchFailed(reason)
+            self._entry.report()
+            return
+        reason = self.last_error
+        await self._leave_for(old)
+        metrics.PROFILE_SWITCHES.labels("failed").inc()
+        self._events.report(
+            "mqtt_profile_switch_failed",
+            "error",
+            f"profile {name} could not be connected, back to {old}: {reason}",
+            code=Code.BROKER_UNAVAILABLE,
+            profile=name,
+            old=old,
+            reason=reason,
+        )
+        raise SwitchFailed(reason)
 
     async def restart(self, name: str) -> None:
-        """Enter the environment of the active profile once more, as a new epoch. SwitchFailed: another one is active,
-        or its broker does not come up; then it is entered once that does."""
-        async with self._switching:
-            self._check_recalled()
-            if name != self.active:
-                raise SwitchFailed(f"profile {self.active} is active")
-            self._entry.begin_anew()
-            await self._leave_for(name)
-            if await self.connection(self._settings.mqtt_switch_s) is None:
-                raise SwitchFailed(self.last_error)
-            self._entry.report()
+        """Enter the environment of the active profile once more, as a new epoch, while no other switch goes on.
+        SwitchFailed: another one is active, or its broker does not come up; then it is entered once that does."""
+        self._check_recalled()
+        if name != self.active:
+            raise SwitchFailed(f"profile {self.active} is active")
+        self._entry.begin_anew()
+        await self._leave_for(name)
+        if await self.connection(self._settings.mqtt_switch_s) is None:
+            raise SwitchFailed(self.last_error)
+        self._entry.report()
 
     async def ask_retained_again(self) -> bool:
         """Have the broker send what it retains of the factory once more, and take each message as new. Without a
