@@ -16,6 +16,8 @@ from kaiser_common.bus.connection import MAX_BATCH, Bus, Outgoing
 from kaiser_common.bus.environment import EnvironmentMirror
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.bus.turns import TURN_WITHIN_S, turn_of
 from kaiser_common.contract.schemas.api.mock_factory import CreateMockFactory
 from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox
 from kaiser_common.contract.subjects import TOPICS
@@ -38,6 +40,8 @@ log = structlog.get_logger()
 
 Clock = Callable[[], int]
 _SHORTEST_S, _LONGEST_S = 0.01, 0.1
+_PUT_OFF: tuple[type[Exception], ...] = (*UNAVAILABLE, RpcError)
+_STANDS_STILL = "the mock factory stands still: its database or NATS is away"
 
 
 class MockFactoryRunner:
@@ -71,14 +75,14 @@ class MockFactoryRunner:
         self._changed.set()
 
     async def delete(self) -> None:
-        """Stop the factory and forget it. Database away: it goes on."""
+        """Stop the factory and forget it. Database away: it goes on. RpcError 503: it stands still."""
         running, self.running = self.running, None
         self._changed.set()
         if running is None:
             return
         try:
             await running.switch_off()
-        except UNAVAILABLE:
+        except _PUT_OFF:
             self.running = running
             self._changed.set()
             raise
@@ -126,7 +130,11 @@ class MockFactoryRunner:
 class RunningFactory:
     """One factory in one environment and epoch. A change is made, stored and published before the next is made."""
 
-    def __init__(self, bus: Bus, pool: DatabasePool, clock: Clock, row: FactoryRow) -> None:
+    def __init__(
+        self, bus: Bus, pool: DatabasePool, clock: Clock, row: FactoryRow, waits_s: float = TURN_WITHIN_S
+    ) -> None:
+        """waits_s: for how long a request waits for its turn."""
+        self._waits_s = waits_s
         self._bus = bus
         self._pool = pool
         self._clock = clock
@@ -152,12 +160,13 @@ class RunningFactory:
             tasks.create_task(self._listen(), name="listen")
 
     async def set_faults(self, faults: PlantFaults) -> None:
-        """Put other faults in force; they are stored when this returns."""
-        await self._do(lambda: factory_of.set_faults(self.plant, faults, self._clock()))
+        """Put other faults in force; they are stored when this returns. RpcError 503: the factory stands still."""
+        async with turn_of(self._turn, _STANDS_STILL, self._waits_s):
+            await self._change(lambda: factory_of.set_faults(self.plant, faults, self._clock()))
 
     async def switch_off(self) -> None:
-        """Forget the factory; every machine says that it is gone."""
-        async with self._turn:
+        """Forget the factory; every machine says that it is gone. RpcError 503: it stands still."""
+        async with turn_of(self._turn, _STANDS_STILL, self._waits_s):
             turn = factory_of.end(self.plant, self._clock())
             async with self._pool.connection() as connection:
                 await factories.remove(connection, self._row.env)
@@ -201,16 +210,20 @@ class RunningFactory:
         return Arrival(topic, delivery.body, self._clock())
 
     async def _do(self, make: Callable[[], Turn], sequence: int | None = None) -> None:
-        """Make a change, store it, publish what was said. Cancelled after it was made: it is stored all the same, as
-        the state in memory is dropped with the factory that was cancelled."""
+        """Make a change in its turn: no limit on the wait, as time and what was heard have nothing else to do."""
         async with self._turn:
-            turn = make()
-            row = self._row if sequence is None else self._row._replace(sequence=sequence)
-            if turn.changed:
-                row = row._replace(said=row.said + 1, unsent=turn.said)
-                await until_done(lambda: self._save(row), "mock_factory_stands_still")
-            self._row = row
-            await self._publish(turn.said, row.said if turn.changed else None)
+            await self._change(make, sequence)
+
+    async def _change(self, make: Callable[[], Turn], sequence: int | None = None) -> None:
+        """Make a change, store it, publish what was said. Cancelled before it is stored: what is in memory is dropped,
+        or stored with the next change."""
+        turn = make()
+        row = self._row if sequence is None else self._row._replace(sequence=sequence)
+        if turn.changed:
+            row = row._replace(said=row.said + 1, unsent=turn.said)
+            await until_done(lambda: self._save(row), "mock_factory_stands_still")
+        self._row = row
+        await self._publish(turn.said, row.said if turn.changed else None)
 
     async def _save(self, row: FactoryRow) -> None:
         async with self._pool.connection() as connection:
