@@ -35,9 +35,13 @@ class Terminal:
         self.url = str(stack.addresses["http_url"])
         self.environment = {"KAISER_URL": self.url, "XDG_CONFIG_HOME": str(folder)}
 
+    def shown(self, *words: str, said: str | None = None) -> Result:
+        """A command: its output and its status."""
+        return CliRunner().invoke(cli, list(words), input=said, env=self.environment, prog_name="kaiser")
+
     def run(self, *words: str, status: int = 0, said: str | None = None) -> Result:
         """A command, which must end with a status."""
-        shown = CliRunner().invoke(cli, list(words), input=said, env=self.environment, prog_name="kaiser")
+        shown = self.shown(*words, said=said)
         assert shown.exit_code == status, f"{words}: {shown.exit_code}\n{shown.output}\n{shown.exception!r}"
         return shown
 
@@ -46,7 +50,15 @@ class Terminal:
         return [json.loads(line) for line in self.run(*words, "--json", status=status).stdout.splitlines()]
 
     def sign_in(self) -> "Terminal":
-        self.run("login", "--user", "admin", "--password-stdin", said=f"{self.stack.password()}\n")
+        """Sign in, again while the database is busy."""
+        words = ("login", "--user", "admin", "--password-stdin")
+
+        def answered() -> Result | None:
+            shown = self.shown(*words, said=f"{self.stack.password()}\n")
+            return None if "(code 5402)" in shown.stderr else shown
+
+        shown = wait_until(answered, "a sign-in is answered")
+        assert shown.exit_code == 0, shown.output
         return self
 
 
@@ -213,7 +225,7 @@ def test_users_are_made_changed_and_deleted_and_see_what_their_role_allows(termi
 
 
 def _ended(viewer: Terminal) -> bool:
-    shown = CliRunner().invoke(cli, ["devices"], env=viewer.environment, prog_name="kaiser")
+    shown = viewer.shown("devices")
     return shown.exit_code == 4 and f"kaiser login {viewer.url}" in shown.stderr
 
 

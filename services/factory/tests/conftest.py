@@ -88,6 +88,12 @@ class Plant:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self._client.publish(topic, body, qos=1, retain=retain)
 
+    def link(self) -> str:
+        """How this client is at the broker, for a test that hears nothing."""
+        socket = self._client.socket()
+        number = "no socket" if socket is None else f"socket {socket.fileno()}"
+        return f"{'connected' if self._client.is_connected() else 'not connected'}, {number}, {len(self.heard)} heard"
+
     def end(self) -> None:
         leave(self._client)
 

@@ -83,7 +83,8 @@ async def test_a_command_times_out_or_expires_and_nothing_is_sent_late(
 
     async def is_heard() -> bool:
         [camera] = await steer(plant, do="camera", cmd="home")
-        ends.append((await ended(plant, until, camera.command_id, "sent", "expired")).state)
+        end = await ended(plant, until, camera.command_id, "sent", "expired")
+        ends[:] = [*ends[-4:], f"{end.state}: {plant.link()}"]
         return bool(sent_to(simulated, topic))
 
     # A command that is heard: the expired one, which was before it, has not come. Seldom: 60 a minute may be given.
